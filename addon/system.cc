@@ -1,0 +1,130 @@
+// What PID 1 of a guest needs beside mounts: modules, host name, network interfaces, serial lines, reboot.
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+
+#include "errors.h"
+#include "families.h"
+
+namespace cpu {
+namespace {
+
+std::string Text(Napi::Value value) { return value.As<Napi::String>().Utf8Value(); }
+Napi::Value Result(const Napi::CallbackInfo& info, long result) {
+  return Napi::Number::New(info.Env(), static_cast<double>(result));
+}
+
+// loadModule(fd, parameters, flags): finit_module(2).
+Napi::Value LoadModule(const Napi::CallbackInfo& info) {
+  int fd = info[0].As<Napi::Number>().Int32Value();
+  int flags = info[2].As<Napi::Number>().Int32Value();
+  return Result(info, OrErrno(syscall(SYS_finit_module, fd, Text(info[1]).c_str(), flags)));
+}
+
+// reboot(command): returns only when it failed, or when the command leaves the machine running.
+Napi::Value Reboot(const Napi::CallbackInfo& info) {
+  return Result(info, OrErrno(reboot(static_cast<int>(info[0].As<Napi::Number>().Uint32Value()))));
+}
+
+// sync(): everything that is in memory only is on its device when it returns.
+Napi::Value Sync(const Napi::CallbackInfo& info) {
+  sync();
+  return Result(info, 0);
+}
+
+Napi::Value SetHostname(const Napi::CallbackInfo& info) {
+  std::string name = Text(info[0]);
+  return Result(info, OrErrno(sethostname(name.data(), name.size())));
+}
+
+// One ioctl on a socket made for it (netdevice(7)).
+long NetworkIoctl(unsigned long request, void* argument) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  long result = OrErrno(ioctl(fd, request, argument));
+  close(fd);
+  return result;
+}
+
+ifreq InterfaceRequest(Napi::Value name) {
+  ifreq request = {};
+  strncpy(request.ifr_name, Text(name).c_str(), IFNAMSIZ - 1);
+  return request;
+}
+
+// `address` is in host byte order.
+void SetAddress(sockaddr* to, uint32_t address) {
+  sockaddr_in in = {};
+  in.sin_family = AF_INET;
+  in.sin_addr.s_addr = htonl(address);
+  memcpy(to, &in, sizeof in);
+}
+
+// setInterfaceAddress(name, address): SIOCSIFADDR.
+Napi::Value SetInterfaceAddress(const Napi::CallbackInfo& info) {
+  ifreq request = InterfaceRequest(info[0]);
+  SetAddress(&request.ifr_addr, info[1].As<Napi::Number>().Uint32Value());
+  return Result(info, NetworkIoctl(SIOCSIFADDR, &request));
+}
+
+// setInterfaceNetmask(name, mask): SIOCSIFNETMASK.
+Napi::Value SetInterfaceNetmask(const Napi::CallbackInfo& info) {
+  ifreq request = InterfaceRequest(info[0]);
+  SetAddress(&request.ifr_netmask, info[1].As<Napi::Number>().Uint32Value());
+  return Result(info, NetworkIoctl(SIOCSIFNETMASK, &request));
+}
+
+// setInterfaceUp(name): SIOCGIFFLAGS, SIOCSIFFLAGS.
+Napi::Value SetInterfaceUp(const Napi::CallbackInfo& info) {
+  ifreq request = InterfaceRequest(info[0]);
+  long result = NetworkIoctl(SIOCGIFFLAGS, &request);
+  if (result < 0) return Result(info, result);
+  request.ifr_flags |= IFF_UP;
+  return Result(info, NetworkIoctl(SIOCSIFFLAGS, &request));
+}
+
+// addDefaultRoute(gateway): SIOCADDRT.
+Napi::Value AddDefaultRoute(const Napi::CallbackInfo& info) {
+  rtentry route = {};
+  SetAddress(&route.rt_dst, 0);
+  SetAddress(&route.rt_genmask, 0);
+  SetAddress(&route.rt_gateway, info[0].As<Napi::Number>().Uint32Value());
+  route.rt_flags = RTF_UP | RTF_GATEWAY;
+  return Result(info, NetworkIoctl(SIOCADDRT, &route));
+}
+
+// makeRaw(fd): cfmakeraw(3) on a terminal, and reading enabled without modem control.
+Napi::Value MakeRaw(const Napi::CallbackInfo& info) {
+  int fd = info[0].As<Napi::Number>().Int32Value();
+  termios settings;
+  if (tcgetattr(fd, &settings) < 0) return Result(info, -errno);
+  cfmakeraw(&settings);
+  settings.c_cflag |= CREAD | CLOCAL;
+  return Result(info, OrErrno(tcsetattr(fd, TCSANOW, &settings)));
+}
+
+}  // namespace
+
+void InitSystem(Napi::Env env, Napi::Object exports) {
+  exports.Set("loadModule", Napi::Function::New(env, LoadModule));
+  exports.Set("reboot", Napi::Function::New(env, Reboot));
+  exports.Set("sync", Napi::Function::New(env, Sync));
+  exports.Set("setHostname", Napi::Function::New(env, SetHostname));
+  exports.Set("setInterfaceAddress", Napi::Function::New(env, SetInterfaceAddress));
+  exports.Set("setInterfaceNetmask", Napi::Function::New(env, SetInterfaceNetmask));
+  exports.Set("setInterfaceUp", Napi::Function::New(env, SetInterfaceUp));
+  exports.Set("addDefaultRoute", Napi::Function::New(env, AddDefaultRoute));
+  exports.Set("makeRaw", Napi::Function::New(env, MakeRaw));
+}
+
+}  // namespace cpu

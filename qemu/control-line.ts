@@ -1,0 +1,69 @@
+// Our end of the guest's control line: JSON objects, one per line. The guest tells events, we make requests.
+// Whatever else is on it (the terminal's echo, firmware) is no object with an event and is passed over.
+
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { GuestEvent, GuestRequest } from '../src/cpud/guest-control.js'
+
+const RETRY_MS = 10
+
+/** Connects once the socket is there; gives up, with the last error, after `limitMs` or on abort. */
+export async function openControlLine(
+  path: string,
+  limitMs: number,
+  signal?: AbortSignal,
+): Promise<ControlLine> {
+  const end = performance.now() + limitMs
+  for (;;) {
+    signal?.throwIfAborted()
+    const socket = connect(path)
+    try {
+      await once(socket, 'connect')
+      return new ControlLine(socket)
+    } catch (error) {
+      socket.destroy()
+      if (performance.now() >= end) throw error
+    }
+    await sleep(RETRY_MS)
+  }
+}
+
+export class ControlLine {
+  readonly #socket: Socket
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    // A line that breaks ends the events; why it did is told by QEMU's end.
+    socket.on('error', () => undefined)
+  }
+
+  /** What the guest tells, until the line is closed or QEMU ends. */
+  async *events(): AsyncGenerator<GuestEvent> {
+    for await (const line of createInterface({ input: this.#socket, crlfDelay: Number.POSITIVE_INFINITY })) {
+      const event = parseEvent(line)
+      if (event !== undefined) yield event
+    }
+  }
+
+  /** Asks the guest to end everything in it and to switch the machine off. */
+  requestPowerOff(): void {
+    const request: GuestRequest = { request: 'poweroff' }
+    this.#socket.write(`${JSON.stringify(request)}\n`)
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+}
+
+/** The event in a line, if there is one. */
+export function parseEvent(line: string): GuestEvent | undefined {
+  try {
+    const value = JSON.parse(line.trim())
+    return typeof value?.event === 'string' ? value : undefined
+  } catch {
+    return undefined
+  }
+}

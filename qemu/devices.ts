@@ -1,0 +1,140 @@
+// Each part of a machine as a small value: its QEMU arguments, what the kernel's command line gets for it, and
+// the modules the guest loads for it. `commandLine` puts them together; no process is started here.
+
+export interface Device {
+  readonly qemu: readonly string[]
+  readonly append?: readonly string[]
+  readonly modules?: readonly string[]
+}
+
+export type Accelerator = 'kvm' | 'tcg'
+
+/** QEMU for x86_64 and what every machine has. `sharedMemory` is what vhost-user devices need. */
+export function board(options: { memoryMiB: number; cpus: number; sharedMemory: boolean }): Device {
+  const memory = options.sharedMemory
+    ? ['-object', `memory-backend-memfd,id=memory,size=${options.memoryMiB}M,share=on`]
+    : []
+  return {
+    qemu: [
+      '-nodefaults',
+      '-no-user-config',
+      '-no-reboot',
+      ...['-display', 'none'],
+      ...memory,
+      ...[
+        '-machine',
+        `q35,hpet=off,smbus=off,sata=off${options.sharedMemory ? ',memory-backend=memory' : ''}`,
+      ],
+      ...['-m', `${options.memoryMiB}M`],
+      ...['-smp', `${options.cpus}`],
+    ],
+    modules: ['virtio_pci', 'overlay', 'fuse', '9p', '9pnet_fd'],
+  }
+}
+
+/** `-cpu host` needs KVM; TCG's `max` has AMD's SVM, so that a guest may have guests. */
+export function acceleration(accelerator: Accelerator): Device {
+  return accelerator === 'kvm'
+    ? { qemu: ['-accel', 'kvm', '-cpu', 'host'] }
+    : { qemu: ['-accel', 'tcg,thread=multi', '-cpu', 'max'] }
+}
+
+/** What a guest needs for guests of its own. */
+export function nested(): Device {
+  return { qemu: [], modules: ['kvm-amd', 'kvm-intel', 'vhost_vsock'] }
+}
+
+/** `panic=-1` with -no-reboot: a kernel that panics ends the machine. */
+export function boot(options: { image: string; initrd: string; append?: string | undefined }): Device {
+  return {
+    qemu: ['-kernel', options.image, '-initrd', options.initrd],
+    append: ['panic=-1', 'quiet', ...(options.append === undefined ? [] : [options.append])],
+  }
+}
+
+/** ttyS0: the kernel's console, kept in a file. */
+export function consoleLog(path: string): Device {
+  return {
+    qemu: ['-chardev', `file,id=console,path=${quoted(path)}`, '-serial', 'chardev:console'],
+    append: ['console=ttyS0'],
+  }
+}
+
+/** ttyS1: the line on which the guest says that it is ready. QEMU starts when someone is there to hear it. */
+export function controlLine(path: string): Device {
+  return {
+    qemu: [
+      ...['-chardev', `socket,id=control,path=${quoted(path)},server=on,wait=on`],
+      ...['-serial', 'chardev:control'],
+    ],
+  }
+}
+
+/** The name under which cpud opens the control line. */
+export const CONTROL_DEVICE = '/dev/ttyS1'
+
+/** QEMU's own control protocol, on a unix socket. */
+export function monitor(path: string): Device {
+  return { qemu: ['-qmp', `unix:${quoted(path)},server=on,wait=off`] }
+}
+
+/** AF_VSOCK through the host's kernel. */
+export function vsock(options: { cid: number }): Device {
+  return {
+    qemu: ['-device', `vhost-vsock-pci,guest-cid=${options.cid}`],
+    modules: ['vmw_vsock_virtio_transport', 'vsock_loopback'],
+  }
+}
+
+/** AF_VSOCK within the guest only, by CID 1. */
+export function vsockLoopback(): Device {
+  return { qemu: [], modules: ['vsock_loopback'] }
+}
+
+/** The guest's end of user networking, as QEMU has it. */
+export const USER_NETWORK = {
+  address: '10.0.2.15',
+  prefix: 24,
+  gateway: '10.0.2.2',
+  nameserver: '10.0.2.3',
+} as const
+
+/** A network that needs no privileges, with one port of the guest's on this machine's loopback. */
+export function userNetwork(options: { hostPort: number; guestPort: number }): Device {
+  return {
+    qemu: [
+      ...['-netdev', `user,id=network,hostfwd=tcp:127.0.0.1:${options.hostPort}-:${options.guestPort}`],
+      // Without its boot ROM, which nothing here boots from.
+      ...['-device', 'virtio-net-pci,netdev=network,romfile='],
+    ],
+    modules: ['virtio_net'],
+  }
+}
+
+/** A virtiofs share whose virtiofsd listens on `socket`. Needs a board with shared memory. */
+export function share(options: { index: number; tag: string; socket: string }): Device {
+  const id = `share${options.index}`
+  return {
+    qemu: [
+      ...['-chardev', `socket,id=${id},path=${quoted(options.socket)}`],
+      ...['-device', `vhost-user-fs-pci,chardev=${id},tag=${quoted(options.tag)}`],
+    ],
+    modules: ['virtiofs'],
+  }
+}
+
+/** All arguments of QEMU. */
+export function commandLine(devices: readonly Device[]): string[] {
+  const append = devices.flatMap(device => device.append ?? [])
+  return [...devices.flatMap(({ qemu }) => qemu), '-append', append.join(' ')]
+}
+
+/** The modules that the devices want, each once. */
+export function wantedModules(devices: readonly Device[]): string[] {
+  return [...new Set(devices.flatMap(device => device.modules ?? []))]
+}
+
+/** A comma ends a value in QEMU's options; two stand for one. */
+function quoted(value: string): string {
+  return value.replaceAll(',', ',,')
+}

@@ -1,0 +1,192 @@
+// The guest's root file system as an initramfs: Node, its libraries, cpud as PID 1, and the kernel's modules.
+// One base image per kernel lies in the cache; what differs between machines is a second archive behind it.
+//
+// Our own files are in /cpu-harness, since a session puts the client's /usr, /lib and /bin over the guest's. The
+// libraries are where the loader looks for them: cpud itself never sees a session's mounts.
+
+import { createHash } from 'node:crypto'
+import { createReadStream, createWriteStream, existsSync, readdirSync, statSync } from 'node:fs'
+import { constants, copyFile, mkdtemp, open, realpath, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
+import { CpuError } from '../src/errors.js'
+import { cacheDirectory, cached, pruneCache } from './cache.js'
+import { type CpioEntry, cpio, parentDirectories } from './cpio.js'
+import type { Kernel } from './kernel.js'
+import { sharedLibraries } from './libraries.js'
+import { GUEST_MODULES, type ModuleFile, ModuleTree, NESTED_MODULES, readModule } from './modules.js'
+
+/** Increased whenever the same inputs give another image. */
+const LAYOUT = 1
+const KEEP = 6
+
+const DIRECTORIES = [
+  'proc',
+  'sys',
+  'dev',
+  'run',
+  'root',
+  'etc',
+  'home',
+  'usr',
+  'bin',
+  'sbin',
+  'lib',
+  'lib64',
+  'mnt',
+  'opt',
+  'var',
+]
+
+const TEXT_FILES: Readonly<Record<string, string>> = {
+  'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
+  'etc/group': 'root:x:0:\nnogroup:x:65534:\n',
+  'etc/hosts': '127.0.0.1 localhost\n::1 localhost\n',
+  'etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
+}
+
+/** The kernel starts it with arguments of its own, which are not cpud's. */
+const INIT = `#!/cpu-harness/node
+process.argv = [process.argv[0], '/cpu-harness/cpud.cjs', '-init']
+require('/cpu-harness/cpud.cjs')
+`
+
+/** Where a module lies in the guest. */
+export function guestModulePath(name: string): string {
+  return `/cpu-harness/modules/${name}.ko`
+}
+
+/** The directory that scripts/bundle.mjs makes. Throws CpuError ERR_CPU_VM_BUNDLE_MISSING. */
+export function bundleDirectory(): string {
+  for (
+    let folder = dirname(fileURLToPath(import.meta.url));
+    folder !== dirname(folder);
+    folder = dirname(folder)
+  ) {
+    const bundle = join(folder, 'dist/bundle')
+    if (existsSync(join(bundle, 'cpud.cjs'))) return bundle
+  }
+  throw new CpuError('ERR_CPU_VM_BUNDLE_MISSING', 'no dist/bundle/cpud.cjs, which is put into guests', {
+    remedy: 'build it with: npm run build',
+  })
+}
+
+export interface ImageOptions {
+  readonly kernel: Kernel
+  readonly bundle?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Path of the base image of a kernel, built unless it is in the cache. */
+export async function baseImage({
+  kernel,
+  bundle = bundleDirectory(),
+  signal,
+}: ImageOptions): Promise<string> {
+  const node = await realpath(process.execPath)
+  const native = filesIn(bundle).filter(path => path.endsWith('.node'))
+  const libraries = await sharedLibraries([node, ...native])
+  const tree = new ModuleTree(kernel.modulesDirectory)
+  const { files: modules } = await tree.plan([...GUEST_MODULES, ...NESTED_MODULES])
+  const large = [node, ...libraries, ...modules.map(({ path }) => path)]
+  const directory = join(cacheDirectory(), 'images')
+  const image = await cached(join(directory, await imageKey(large, filesIn(bundle))), async temporary => {
+    signal?.throwIfAborted()
+    await withStrippedNode(node, async stripped => {
+      const entries = await baseEntries({ node: stripped, libraries, bundle: filesIn(bundle), modules })
+      await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
+        ...(signal === undefined ? {} : { signal }),
+      })
+    })
+  })
+  await pruneCache(directory, KEEP)
+  return image
+}
+
+/**
+ * Writes base image and this machine's own files into `target` (mode 0600: a host key is among them). The base
+ * is cloned where the file system can.
+ */
+export async function machineImage(
+  base: string,
+  files: Record<string, string>,
+  target: string,
+): Promise<void> {
+  await copyFile(base, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+  const known = new Set(['etc'])
+  const entries = Object.entries(files).flatMap(([path, data]): CpioEntry[] => [
+    ...parentDirectories(path, known),
+    { type: 'file', path, data, mode: 0o600 },
+  ])
+  const file = await open(target, 'a', 0o600)
+  try {
+    await file.chmod(0o600)
+    for await (const chunk of cpio(entries)) await file.appendFile(chunk)
+  } finally {
+    await file.close()
+  }
+}
+
+interface BaseParts {
+  readonly node: string
+  readonly libraries: readonly string[]
+  readonly bundle: readonly string[]
+  readonly modules: readonly ModuleFile[]
+}
+
+/** Everything in the base image, in its order. */
+async function baseEntries({ node, libraries, bundle, modules }: BaseParts): Promise<CpioEntry[]> {
+  const entries: CpioEntry[] = DIRECTORIES.map(path => ({ type: 'directory', path }))
+  entries.push({ type: 'directory', path: 'tmp', mode: 0o1777 })
+  // Before PID 1 has mounted devtmpfs there is nothing else in /dev.
+  entries.push({ type: 'character-device', path: 'dev/console', major: 5, minor: 1 })
+  entries.push({ type: 'character-device', path: 'dev/null', major: 1, minor: 3, mode: 0o666 })
+  const known = new Set(DIRECTORIES)
+  const add = (entry: CpioEntry) => entries.push(...parentDirectories(entry.path, known), entry)
+  for (const [path, data] of Object.entries(TEXT_FILES)) add({ type: 'file', path, data })
+  for (const path of libraries) add({ type: 'copy', path, from: await realpath(path), mode: 0o755 })
+  add({ type: 'copy', path: 'cpu-harness/node', from: node, mode: 0o755 })
+  for (const from of bundle)
+    add({ type: 'copy', path: `cpu-harness/${from.slice(from.lastIndexOf('/') + 1)}`, from })
+  for (const { name, path } of modules)
+    add({ type: 'file', path: guestModulePath(name), data: await readModule(path) })
+  add({ type: 'file', path: 'init', data: INIT, mode: 0o755 })
+  return entries
+}
+
+/** Names the image: small inputs by content, large ones by what stat says of them. */
+async function imageKey(large: readonly string[], small: readonly string[]): Promise<string> {
+  const hash = createHash('sha256').update(`${LAYOUT}${INIT}${JSON.stringify([DIRECTORIES, TEXT_FILES])}`)
+  for (const path of large) {
+    const { size, mtimeMs } = statSync(path)
+    hash.update(`${path} ${size} ${mtimeMs}\n`)
+  }
+  for (const path of small) {
+    hash.update(`${path.slice(path.lastIndexOf('/') + 1)}\n`)
+    await pipeline(createReadStream(path), hash, { end: false })
+  }
+  return `${hash.digest('hex').slice(0, 32)}.cpio`
+}
+
+/** Symbols are a tenth of Node and of no use there; without strip(1) they stay. */
+async function withStrippedNode(node: string, use: (path: string) => Promise<void>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'cpu-harness-node-'))
+  try {
+    const stripped = join(directory, 'node')
+    const { failed } = await execa('strip', ['-o', stripped, node], { reject: false, timeout: 120_000 })
+    await use(failed ? node : stripped)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+function filesIn(directory: string): string[] {
+  return readdirSync(directory)
+    .filter(name => name.endsWith('.cjs') || name.endsWith('.node'))
+    .sort()
+    .map(name => join(directory, name))
+}

@@ -1,0 +1,16 @@
+// The launcher's API: `import { startMachine } from 'cpu-harness/vm'`.
+
+export { type DebianFlavour, type FetchOptions, fetchDebianKernel } from './debian-kernel.js'
+export { examine, type Finding } from './doctor.js'
+export {
+  cachedKernels,
+  findKernel,
+  type Kernel,
+  type KernelChoice,
+  type KernelFeatures,
+  type Presence,
+} from './kernel.js'
+export { type Machine, startMachine, stopMachine } from './machine.js'
+export { listMachines, type MachineState } from './machine-directory.js'
+export { MachineError, type MachineErrorCode } from './machine-error.js'
+export type { MachineOptions } from './settings.js'

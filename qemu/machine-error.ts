@@ -1,0 +1,30 @@
+// A machine that did not come up, or went down.
+
+import { CpuError } from '../src/errors.js'
+
+export type MachineErrorCode =
+  | 'ERR_CPU_VM_PANIC'
+  | 'ERR_CPU_VM_EXITED'
+  | 'ERR_CPU_VM_TIMEOUT'
+  | 'ERR_CPU_VM_GUEST'
+  | 'ERR_CPU_VM_QEMU'
+  | 'ERR_CPU_VM_SHARE'
+
+/** Carries what the console showed last. */
+export class MachineError extends CpuError {
+  override readonly name = 'MachineError'
+  /** Oldest first, at most 20 lines. */
+  readonly consoleTail: readonly string[]
+  /** Whether PID 1 had spoken; before that, a failure may be the machine's and not the guest's. */
+  readonly guestSpoke: boolean
+
+  constructor(
+    code: MachineErrorCode,
+    message: string,
+    details: { consoleTail: readonly string[]; guestSpoke: boolean; remedy?: string | undefined },
+  ) {
+    super(code, message, { remedy: details.remedy })
+    this.consoleTail = details.consoleTail
+    this.guestSpoke = details.guestSpoke
+  }
+}

@@ -1,0 +1,134 @@
+// Which files of /lib/modules/RELEASE a guest needs, in the order in which they must be loaded. Dependencies
+// come from modules.dep, or, in a package that was unpacked and never installed, from the modules themselves.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { decompress } from './decompress.js'
+import { elfSection } from './elf.js'
+
+/** What guests of ours use: PCI and its virtio devices, 9P, virtiofs, vsock, overlay. */
+export const GUEST_MODULES: readonly string[] = [
+  'virtio_pci',
+  'virtio_net',
+  'virtio_blk',
+  '9pnet_fd',
+  '9pnet_virtio',
+  '9p',
+  'vsock',
+  'vmw_vsock_virtio_transport',
+  'vsock_loopback',
+  'fuse',
+  'virtiofs',
+  'overlay',
+]
+
+/** What makes a guest a host of guests. */
+export const NESTED_MODULES: readonly string[] = ['kvm-amd', 'kvm-intel', 'vhost_vsock']
+
+export interface ModuleFile {
+  /** With underscores, as /proc/modules shows it. */
+  readonly name: string
+  /** On this machine; `.ko`, `.ko.xz`, `.ko.zst` or `.ko.gz`. */
+  readonly path: string
+}
+
+export interface ModulePlan {
+  /** Dependencies first. */
+  readonly files: readonly ModuleFile[]
+  /** Wanted, and part of the kernel itself. */
+  readonly builtin: readonly string[]
+  /** Wanted, and nowhere. */
+  readonly missing: readonly string[]
+}
+
+interface Entry {
+  readonly path: string
+  dependencies: readonly string[] | undefined
+}
+
+/** The modules of one kernel. */
+export class ModuleTree {
+  readonly #entries = new Map<string, Entry>()
+  readonly #builtin: ReadonlySet<string>
+
+  /** `directory` is lib/modules/RELEASE; undefined stands for a kernel without modules. */
+  constructor(directory: string | undefined) {
+    this.#builtin = new Set(
+      directory === undefined ? [] : lines(join(directory, 'modules.builtin')).map(moduleName),
+    )
+    if (directory === undefined) return
+    if (existsSync(join(directory, 'modules.dep'))) this.#readDependencies(directory)
+    else this.#readOrder(directory)
+  }
+
+  /** How the kernel has a module. */
+  presence(name: string): 'builtin' | 'module' | 'absent' {
+    const wanted = moduleName(name)
+    if (this.#builtin.has(wanted)) return 'builtin'
+    return this.#entries.has(wanted) ? 'module' : 'absent'
+  }
+
+  /** The files for `wanted` and all that they depend on. */
+  async plan(wanted: readonly string[]): Promise<ModulePlan> {
+    const files = new Map<string, ModuleFile>()
+    const builtin: string[] = []
+    const missing: string[] = []
+    for (const name of wanted) {
+      const presence = this.presence(name)
+      if (presence === 'builtin') builtin.push(name)
+      else if (presence === 'absent') missing.push(name)
+      else await this.#collect(moduleName(name), files)
+    }
+    return { files: [...files.values()], builtin, missing }
+  }
+
+  async #collect(name: string, files: Map<string, ModuleFile>): Promise<void> {
+    const entry = this.#entries.get(name)
+    if (files.has(name) || entry === undefined) return
+    entry.dependencies ??= moduleDependencies(await readModule(entry.path))
+    for (const dependency of entry.dependencies) await this.#collect(dependency, files)
+    files.set(name, { name, path: entry.path })
+  }
+
+  /** `kernel/fs/9p/9p.ko: kernel/net/9p/9pnet.ko ...`, the file and all it depends on. */
+  #readDependencies(directory: string): void {
+    for (const line of lines(join(directory, 'modules.dep'))) {
+      const [path = '', rest = ''] = line.split(':', 2)
+      // The last one named has no dependency among the others, so it is to be loaded first.
+      const dependencies = rest.split(' ').filter(Boolean).map(moduleName).reverse()
+      this.#entries.set(moduleName(path), { path: join(directory, path), dependencies })
+    }
+  }
+
+  #readOrder(directory: string): void {
+    for (const path of lines(join(directory, 'modules.order'))) {
+      const file = ['', '.xz', '.zst', '.gz'].map(end => join(directory, path + end)).find(existsSync)
+      if (file !== undefined) this.#entries.set(moduleName(path), { path: file, dependencies: undefined })
+    }
+  }
+}
+
+/** `kernel/net/vmw_vsock/vsock.ko.xz`, `kvm-amd` -> `vsock`, `kvm_amd`. */
+export function moduleName(path: string): string {
+  return basename(path)
+    .replace(/\.ko(\.\w+)?$/, '')
+    .replaceAll('-', '_')
+}
+
+/** The module as the kernel wants it: never compressed, since not every kernel decompresses modules. */
+export async function readModule(path: string): Promise<Buffer> {
+  return decompress(await readFile(path), path)
+}
+
+/** The names in the `depends=` line that the kernel's build puts into a module. */
+export function moduleDependencies(module: Buffer): string[] {
+  const information = elfSection(module, '.modinfo')?.toString('latin1') ?? ''
+  const line = information.split('\0').find(text => text.startsWith('depends='))
+  return (line ?? '').slice('depends='.length).split(',').filter(Boolean).map(moduleName)
+}
+
+function lines(path: string): string[] {
+  if (!existsSync(path)) return []
+  return readFileSync(path, 'utf8').split('\n').filter(Boolean)
+}

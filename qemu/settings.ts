@@ -1,0 +1,185 @@
+// Options of a machine -> what is really used: each "auto" decided by what works on this machine, the kernel
+// and the image found. Every decision leaves one line.
+
+import { realpath } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { CpuError } from '../src/errors.js'
+import type { Accelerator } from './devices.js'
+import { baseImage } from './image.js'
+import { findKernel, type Kernel } from './kernel.js'
+import { ModuleTree } from './modules.js'
+import { probeKvm, probeVhostVsock, probeVirtiofsd } from './probe.js'
+import { checkTag, type Sandbox, type Share, type VirtiofsdProgram } from './virtiofsd.js'
+import { bootImage } from './vmlinux.js'
+
+export interface MachineOptions {
+  /** By default one that is free. */
+  readonly name?: string | undefined
+  /** bzImage or vmlinux; by default the best in the cache. */
+  readonly kernel?: string | undefined
+  /** lib/modules/RELEASE; by default looked for around the kernel. */
+  readonly modules?: string | undefined
+  /** More of the kernel's command line. */
+  readonly append?: string | undefined
+  readonly memoryMiB?: number | undefined
+  readonly cpus?: number | undefined
+  readonly shares?:
+    | readonly { readonly tag: string; readonly hostPath: string; readonly readOnly?: boolean }[]
+    | undefined
+  /** `auto`: vsock where it works, else TCP. `both` has TCP in any case. */
+  readonly net?: 'auto' | 'vsock' | 'tcp' | 'both' | undefined
+  readonly accel?: 'auto' | Accelerator | undefined
+  /** KVM and vhost-vsock within the guest. */
+  readonly nested?: boolean | undefined
+  /** For the boot, until cpud is ready. */
+  readonly timeoutMs?: number | undefined
+  /** Leaves the machine running when this process ends; otherwise it is killed then, however we die. */
+  readonly detached?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+  /** What is chosen and why, and what goes wrong without being fatal; one line each. */
+  readonly onMessage?: ((line: string) => void) | undefined
+  /** The time that a stage took. */
+  readonly onStage?: ((stage: string, ms: number) => void) | undefined
+}
+
+/** Options with everything decided. */
+export interface Settings {
+  readonly kernel: Kernel
+  /** What QEMU boots. */
+  readonly bootImage: string
+  readonly baseImage: string
+  readonly tree: ModuleTree
+  readonly append: string | undefined
+  readonly memoryMiB: number
+  readonly cpus: number
+  readonly shares: readonly Share[]
+  readonly virtiofsd: { readonly program: VirtiofsdProgram; readonly sandbox: Sandbox } | undefined
+  readonly vsock: boolean
+  readonly tcp: boolean
+  readonly accelerator: Accelerator
+  /** Whether TCG may be tried when a boot on KVM fails. */
+  readonly acceleratorOpen: boolean
+  readonly nested: boolean
+  readonly timeoutMs: number
+}
+
+const TIMEOUT_MS: Readonly<Record<Accelerator, number>> = { kvm: 60_000, tcg: 120_000 }
+const MEMORY_MIB = 1024
+const NESTED_MEMORY_MIB = 2048
+
+/** Decides. Throws CpuError ERR_CPU_VM_KVM, ERR_CPU_VM_VSOCK, ERR_CPU_VM_VIRTIOFSD when what is asked for does not work. */
+export async function decide(options: MachineOptions): Promise<Settings> {
+  const say = options.onMessage ?? (() => undefined)
+  const kernel = await findKernel(options)
+  const accelerator = await chooseAccelerator(options.accel ?? 'auto', say)
+  const { vsock, tcp } = chooseNetwork(options.net ?? 'auto', kernel, say)
+  const shares = await checkShares(options, kernel)
+  const nested = options.nested ?? false
+  warnOfLimits(kernel, nested, say)
+  return {
+    kernel,
+    bootImage: await timed(options, 'kernel', () => bootImage(kernel.image)),
+    baseImage: await timed(options, 'image', () => baseImage({ kernel, signal: options.signal })),
+    tree: new ModuleTree(kernel.modulesDirectory),
+    append: options.append,
+    memoryMiB: options.memoryMiB ?? (nested ? NESTED_MEMORY_MIB : MEMORY_MIB),
+    // Emulated, one boots sooner than two, and a host of guests in half the time.
+    cpus: options.cpus ?? (accelerator === 'tcg' ? 1 : Math.min(2, availableParallelism())),
+    shares,
+    virtiofsd: shares.length === 0 ? undefined : await chooseVirtiofsd(shares, say),
+    vsock,
+    tcp,
+    accelerator,
+    acceleratorOpen: (options.accel ?? 'auto') === 'auto',
+    nested,
+    timeoutMs: options.timeoutMs ?? TIMEOUT_MS[accelerator],
+  }
+}
+
+/** Runs a stage and reports its time. */
+export async function timed<T>(options: MachineOptions, stage: string, run: () => Promise<T>): Promise<T> {
+  const start = performance.now()
+  const result = await run()
+  options.onStage?.(stage, performance.now() - start)
+  return result
+}
+
+async function chooseAccelerator(
+  wanted: 'auto' | Accelerator,
+  say: (line: string) => void,
+): Promise<Accelerator> {
+  if (wanted === 'tcg') return 'tcg'
+  const kvm = await probeKvm()
+  if (kvm.works) return 'kvm'
+  if (wanted === 'auto') {
+    say(`emulating the processor (TCG), which is slow: KVM does not work here, ${kvm.reason}`)
+    return 'tcg'
+  }
+  throw new CpuError('ERR_CPU_VM_KVM', `KVM does not work here: ${kvm.reason}`, {
+    remedy: 'load kvm-intel or kvm-amd and open /dev/kvm to this user, or use -accel tcg',
+  })
+}
+
+function chooseNetwork(
+  wanted: NonNullable<MachineOptions['net']>,
+  kernel: Kernel,
+  say: (line: string) => void,
+): { vsock: boolean; tcp: boolean } {
+  if (wanted === 'tcp') return { vsock: false, tcp: true }
+  const device = probeVhostVsock()
+  const reason = kernel.features.vsock === 'absent' ? `kernel ${kernel.release} has no vsock` : device.reason
+  if (reason === '') return { vsock: true, tcp: wanted === 'both' }
+  if (wanted !== 'vsock') {
+    say(`using TCP instead of vsock: ${reason}`)
+    return { vsock: false, tcp: true }
+  }
+  throw new CpuError('ERR_CPU_VM_VSOCK', `vsock does not work here: ${reason}`, {
+    remedy: 'modprobe vhost_vsock and open /dev/vhost-vsock to this user, or use -net tcp',
+  })
+}
+
+async function checkShares(options: MachineOptions, kernel: Kernel): Promise<Share[]> {
+  const shares: Share[] = []
+  for (const { tag, hostPath, readOnly = false } of options.shares ?? []) {
+    if (shares.some(share => share.tag === tag)) throw shareError(`two shares have the tag ${tag}`)
+    const path = await realpath(hostPath).catch(() => undefined)
+    if (path === undefined) throw shareError(`no such directory to share: ${hostPath}`)
+    shares.push({ tag: checkTag(tag), hostPath: path, readOnly })
+  }
+  if (shares.length > 0 && kernel.features.virtiofs === 'absent') {
+    throw shareError(
+      `kernel ${kernel.release} has no virtiofs`,
+      'build it with CONFIG_VIRTIO_FS, or leave -share out',
+    )
+  }
+  return shares
+}
+
+async function chooseVirtiofsd(
+  shares: readonly Share[],
+  say: (line: string) => void,
+): Promise<Settings['virtiofsd']> {
+  const { program, works, sandbox, reason } = await probeVirtiofsd()
+  if (program === undefined || !works) {
+    throw new CpuError('ERR_CPU_VM_VIRTIOFSD', `shares need virtiofsd, which does not work here: ${reason}`, {
+      remedy: 'apt-get install qemu-system-x86 virtiofsd; the one that comes with QEMU up to 7.2 needs root',
+    })
+  }
+  if (sandbox === 'chroot') say(`virtiofsd runs with sandbox=chroot, the stronger one fails: ${reason}`)
+  // pivot_root into what is the root already is refused.
+  const whole = sandbox === 'namespace' && shares.some(share => share.hostPath === '/')
+  if (whole) say('virtiofsd runs with sandbox=chroot, since / is shared')
+  return { program, sandbox: whole ? 'chroot' : sandbox }
+}
+
+function warnOfLimits(kernel: Kernel, nested: boolean, say: (line: string) => void): void {
+  if (kernel.features['9p'] === 'absent') {
+    say(`kernel ${kernel.release} has no 9P: commands there will not see your files`)
+  }
+  if (nested && kernel.features.kvm === 'absent')
+    say(`kernel ${kernel.release} has no KVM for guests of its own`)
+}
+
+function shareError(message: string, remedy?: string): CpuError {
+  return new CpuError('ERR_CPU_VM_SHARE', message, { remedy: remedy ?? 'write -share TAG=DIR' })
+}

@@ -1,0 +1,64 @@
+// Makes dist/bundle: cpud as one file for Node 20, with the native modules it loads beside it. The launcher
+// puts the whole directory into a guest; it also runs on its own: `node dist/bundle/cpud.cjs -version`.
+// usage: node scripts/bundle.mjs [ENTRY [DIRECTORY]]
+
+import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { basename, dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const entry = resolve(process.argv[2] ?? join(root, 'src/bin/cpud.ts'))
+const directory = resolve(process.argv[3] ?? join(root, 'dist/bundle'))
+/** Becomes `directory` when it is complete. */
+const unfinished = `${directory}.${process.pid}`
+
+/** Native modules that packages bring are copied beside the bundle under their own names. */
+const nativeModules = {
+  name: 'native-modules',
+  setup(bundler) {
+    const copied = new Set()
+    bundler.onResolve({ filter: /\.node$/ }, args => {
+      const source = createRequire(join(args.resolveDir, 'x.js')).resolve(args.path)
+      copied.add(source)
+      return { path: `./${basename(source)}`, external: true }
+    })
+    bundler.onEnd(async () => {
+      for (const source of copied) await copyFile(source, join(unfinished, basename(source)))
+    })
+  },
+}
+
+await mkdir(unfinished, { recursive: true })
+try {
+  await bundle()
+  await rm(directory, { recursive: true, force: true })
+  await rename(unfinished, directory)
+} catch (error) {
+  // esbuild has said what is wrong.
+  console.error(`bundle: ${error.message}`)
+  process.exitCode = 1
+} finally {
+  await rm(unfinished, { recursive: true, force: true })
+}
+
+async function bundle() {
+  await build({
+    entryPoints: [entry],
+    outfile: join(unfinished, 'cpud.cjs'),
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    // A bundle has no import.meta; what asks for its own URL gets the bundle's.
+    banner: { js: 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
+    define: { 'import.meta.url': 'bundleUrl' },
+    // ssh2 takes its ciphers' order from it where it is installed, and does without it.
+    external: ['cpu-features'],
+    plugins: [nativeModules],
+    legalComments: 'linked',
+    logLevel: 'warning',
+  })
+  await copyFile(join(root, 'build/Release/cpu_harness.node'), join(unfinished, 'cpu_harness.node'))
+}

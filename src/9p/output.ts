@@ -1,0 +1,118 @@
+// The replies of one connection on their way out: written in place into large blocks, sent with one write for all
+// that one turn of the event loop produced. A block is used again once the stream has called back for the last
+// write of it.
+
+import type { Duplex } from 'node:stream'
+import { headerSize, putHeader } from './codec.js'
+
+/** Room for small replies beside one of the largest size. */
+const slack = 65536
+const keptBlocks = 4
+
+interface Block {
+  readonly bytes: Buffer
+  /** From here to `end` is still to be sent. */
+  start: number
+  end: number
+  writes: number
+}
+
+export class Output {
+  readonly #stream: Duplex
+  readonly #onDrain: () => void
+  #blockSize = slack
+  #block: Block
+  #free: Block[] = []
+  #full: Block[] = []
+  #unsent = 0
+  #last = 0
+
+  /** `onDrain` is called whenever the stream has taken something. */
+  constructor(stream: Duplex, onDrain: () => void) {
+    this.#stream = stream
+    this.#onDrain = onDrain
+    this.#block = this.#newBlock()
+  }
+
+  /** Bytes written here that the stream has not got rid of. */
+  get unsent(): number {
+    return this.#unsent
+  }
+
+  /** From now on a reply may have up to this many bytes. */
+  setMaxSize(size: number): void {
+    this.#blockSize = size + slack
+    this.#free = []
+  }
+
+  /** Makes room for a reply with a body of up to `size` bytes. */
+  reserve(size: number): { bytes: Buffer; at: number } {
+    let block = this.#block
+    if (block.bytes.length - block.end < headerSize + size) {
+      this.#full.push(block)
+      block = this.#free.pop() ?? this.#newBlock()
+      this.#block = block
+    }
+    return { bytes: block.bytes, at: block.end + headerSize }
+  }
+
+  /** The reply in the room reserved last is complete, with `size` bytes of body. */
+  commit(type: number, tag: number, size: number): void {
+    const block = this.#block
+    putHeader(block.bytes, block.end, headerSize + size, type, tag)
+    this.#last = block.end
+    block.end += headerSize + size
+    this.#unsent += headerSize + size
+  }
+
+  /** The message that was completed last. */
+  lastMessage(): Buffer {
+    return this.#block.bytes.subarray(this.#last, this.#block.end)
+  }
+
+  /** Sends what is complete. */
+  flush(): void {
+    const corked = this.#full.length > 0
+    if (corked) this.#stream.cork()
+    for (const block of this.#full) this.#send(block)
+    this.#full = []
+    this.#send(this.#block)
+    if (corked) this.#stream.uncork()
+  }
+
+  /** Sends a whole message after all that is complete. */
+  append(message: Buffer): void {
+    this.flush()
+    this.#unsent += message.length
+    this.#stream.write(message, () => this.#sent(message.length))
+  }
+
+  #send(block: Block): void {
+    const { start, end } = block
+    if (start === end) return
+    block.start = end
+    block.writes++
+    this.#stream.write(block.bytes.subarray(start, end), () => {
+      block.writes--
+      this.#recycle(block)
+      this.#sent(end - start)
+    })
+  }
+
+  #recycle(block: Block): void {
+    if (block.writes > 0 || block.start !== block.end) return
+    block.start = 0
+    block.end = 0
+    const isReusable = block.bytes.length === this.#blockSize && this.#free.length < keptBlocks
+    if (block !== this.#block && isReusable) this.#free.push(block)
+  }
+
+  #sent(size: number): void {
+    this.#unsent -= size
+    this.#onDrain()
+  }
+
+  #newBlock(): Block {
+    return { bytes: Buffer.allocUnsafeSlow(this.#blockSize), start: 0, end: 0, writes: 0 }
+  }
+}

@@ -1,0 +1,69 @@
+// The flags of `cpu`; help, man page and completion derive from this table.
+import { NETWORKS } from '../transport/address.js'
+import { defineFlags } from './flags.js'
+import type { HelpText } from './help.js'
+
+export const CPU_FLAGS = defineFlags({
+  net: {
+    kind: 'string',
+    choices: NETWORKS,
+    placeholder: 'NET',
+    help: 'transport: tcp, tcp4, tcp6, unix, unix-vsock or vsock',
+  },
+  sp: {
+    kind: 'integer',
+    placeholder: 'PORT',
+    help: 'port of cpud there (default 17010, or what ssh_config says)',
+  },
+  key: { kind: 'string', placeholder: 'FILE', help: 'private key to log in with' },
+  hk: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'public key that the host must have; known_hosts is not read then',
+  },
+  user: { kind: 'string', placeholder: 'NAME', help: 'user to log in as' },
+  '9p': {
+    kind: 'boolean',
+    default: true,
+    help: 'serve no files; the program sees only those of the other machine',
+  },
+  namespace: {
+    kind: 'string',
+    placeholder: 'LIST',
+    help: 'what of yours is bound over the other machine: DIR or REMOTE=LOCAL, separated by colons; + adds to the default, none is none (default /lib:/lib64:/usr:/bin:/etc:/home)',
+  },
+  fstab: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'fstab(5) lines to mount there besides, instead of those in $CPU_FSTAB',
+  },
+  root: { kind: 'string', placeholder: 'DIR', default: '/', help: 'what of the local file system is served' },
+  ro: { kind: 'boolean', help: 'serve it read-only' },
+  tty: {
+    kind: 'string',
+    choices: ['auto', 'force', 'no'],
+    default: 'auto',
+    help: 'whether the program gets a terminal',
+  },
+  timeout: { kind: 'duration', default: 20_000, help: 'time for the connection and login' },
+  timeout9p: { kind: 'duration', default: 10_000, help: 'time for the other side to come for the files' },
+  'dry-run': { kind: 'boolean', help: 'show what would be done there, and do nothing' },
+  v: { kind: 'boolean', help: 'say what is done' },
+  d: { kind: 'boolean', help: 'show the SSH protocol' },
+  version: { kind: 'boolean', help: 'show the version' },
+  help: { kind: 'boolean', help: 'show this' },
+  h: { kind: 'boolean', hidden: true, help: 'show this' },
+})
+
+export const CPU_HELP: HelpText = {
+  usage: 'cpu [flags] host [command [argument...]]',
+  summary: 'Runs a command on another machine, with your files, directory and environment under it.',
+  examples: [
+    { command: 'cpu -net vsock 3 date', does: 'in the virtual machine with CID 3' },
+    { command: 'cpu board make test', does: 'on a host, or a Host of ssh_config' },
+    { command: 'CPU_FSTAB="myfs /mnt virtiofs rw 0 0" cpu v ls /mnt', does: 'with a virtiofs share besides' },
+    { command: 'cpu v', does: 'your shell, there' },
+  ],
+  footer:
+    "Exit code: the command's own; 128+n when signal n ended it; 255 when it could not be run; 2 for wrong usage.",
+}

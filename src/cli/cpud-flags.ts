@@ -1,0 +1,40 @@
+// The flags of `cpud`; help, man page and completion derive from this table.
+import { defineFlags } from './flags.js'
+import type { HelpText } from './help.js'
+
+export const CPUD_FLAGS = defineFlags({
+  net: {
+    kind: 'list',
+    placeholder: 'NET',
+    choices: ['tcp', 'tcp4', 'tcp6', 'unix', 'unix-vsock', 'vsock'],
+    help: 'transport to listen on (default tcp)',
+  },
+  addr: {
+    kind: 'string',
+    placeholder: 'ADDR',
+    help: 'address to listen on: a host for tcp, a path for unix, a CID for vsock (default any)',
+  },
+  sp: { kind: 'integer', placeholder: 'PORT', help: 'port to listen on (default 17010)' },
+  pk: { kind: 'string', placeholder: 'FILE', help: 'authorized_keys: who may log in' },
+  hk: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'private host key; made when it does not exist (default ~/.ssh/cpud_host_ed25519)',
+  },
+  'insecure-no-auth': { kind: 'boolean', help: 'let anybody in who can connect' },
+  init: { kind: 'boolean', help: 'be PID 1: mount, load modules, reap, then serve' },
+  d: { kind: 'boolean', help: 'show the SSH protocol' },
+  version: { kind: 'boolean', help: 'show the version' },
+  help: { kind: 'boolean', help: 'show this' },
+  h: { kind: 'boolean', hidden: true, help: 'show this' },
+})
+
+export const CPUD_HELP: HelpText = {
+  usage: 'cpud [flags]',
+  summary: 'Serves cpu sessions: runs programs here with the files of whoever connects.',
+  examples: [
+    { command: 'cpud -pk ~/.ssh/authorized_keys', does: 'on TCP port 17010' },
+    { command: 'cpud -pk keys -net vsock', does: 'in a virtual machine, for its host' },
+    { command: 'cpud -init', does: 'as /init of an initramfs' },
+  ],
+}

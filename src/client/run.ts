@@ -1,0 +1,137 @@
+// `cpu`'s main line: dial, authenticate, offer the files, run the command, return its exit code.
+import { randomBytes } from 'node:crypto'
+import type ssh2 from 'ssh2'
+import { serve9P } from '../9p/serve.js'
+import { openLocalTree } from '../fs/local-tree.js'
+import { formatPlan } from '../namespace/format-plan.js'
+import { sessionPlan } from '../namespace/session-plan.js'
+import { connectSsh } from '../ssh/connect.js'
+import { encodeExec, FSTAB_VARIABLE, FSTAB_VARIABLE_FOR_SSHD, NONCE_VARIABLE } from '../ssh/exec-request.js'
+import type { Identity } from '../ssh/identity.js'
+import { type HostKeyPolicy, verifyKnownHost } from '../ssh/known-hosts.js'
+import { quoteCommand } from '../ssh/quote.js'
+import { type Address, formatAddress } from '../transport/address.js'
+import { dial } from '../transport/dial.js'
+import { type FileService, offerFiles } from './file-service.js'
+import { runSession, type SessionStreams } from './session.js'
+
+/** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
+export interface ClientOptions extends SessionStreams {
+  readonly address: Address
+  readonly username: string
+  readonly identities: readonly Identity[]
+  readonly agentSocket?: string | undefined
+  readonly hostKey: HostKeyPolicy
+  readonly connectTimeoutMs: number
+  readonly keepaliveIntervalMs: number
+  /** What is served to the other side; undefined for nothing. */
+  readonly files?:
+    | { readonly root: string; readonly readOnly: boolean; readonly timeoutMs: number }
+    | undefined
+  /** The text of CPU_FSTAB: the namespace's binds and the user's own lines. */
+  readonly fstab: string
+  readonly environment: ReadonlyMap<string, Buffer>
+  readonly args: readonly Buffer[]
+  readonly terminal: boolean
+  readonly signal?: AbortSignal | undefined
+  /** Lines for `-v`. */
+  readonly log: (line: string) => void
+  readonly debug?: ((line: string) => void) | undefined
+}
+
+/** Runs the command there and returns its exit code. Throws CpuError when it cannot be told. */
+export async function runCommand(options: ClientOptions): Promise<number> {
+  const peer = formatAddress(options.address)
+  const stream = await dial(options.address, { timeoutMs: options.connectTimeoutMs, signal: options.signal })
+  options.log(`connected to ${peer}`)
+  const client = await connectSsh(stream, {
+    peer,
+    username: options.username,
+    identities: options.identities,
+    agentSocket: options.agentSocket,
+    verifyHostKey: key => verifyKnownHost(key, options.hostKey),
+    timeoutMs: options.connectTimeoutMs,
+    keepaliveIntervalMs: options.keepaliveIntervalMs,
+    signal: options.signal,
+    debug: options.debug,
+  })
+  options.log(`authenticated as ${options.username}`)
+  // Without a listener, an error of the dying connection would end this process; what is lost is told by 'close'.
+  client.on('error', error => options.log(`connection: ${error.message}`))
+  try {
+    return await runOn(client, options)
+  } finally {
+    client.end()
+    setTimeout(() => client.destroy(), DISCONNECT_TIMEOUT_MS).unref()
+  }
+}
+
+const DISCONNECT_TIMEOUT_MS = 1000
+
+async function runOn(client: ssh2.Client, options: ClientOptions): Promise<number> {
+  const files = options.files === undefined ? undefined : await startFiles(client, options.files, options)
+  const environment = new Map(options.environment)
+  if (options.fstab !== '') {
+    environment.set(FSTAB_VARIABLE, Buffer.from(options.fstab))
+    environment.set(FSTAB_VARIABLE_FOR_SSHD, Buffer.from(options.fstab))
+  } else {
+    environment.delete(FSTAB_VARIABLE)
+    environment.delete(FSTAB_VARIABLE_FOR_SSHD)
+  }
+  // The Go server wants a nonce also where there are no files.
+  environment.set(NONCE_VARIABLE, Buffer.from(files?.nonce ?? randomBytes(16).toString('hex')))
+  const failed = new AbortController()
+  const signal =
+    options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
+  const session = runSession(client, {
+    stdin: options.stdin,
+    stdout: options.stdout,
+    stderr: options.stderr,
+    request: encodeExec({ args: options.args, filePort: files?.port }, environment),
+    terminal: options.terminal,
+    terminalType: options.environment.get('TERM')?.toString() ?? 'dumb',
+    signal,
+  })
+  if (files !== undefined && options.files !== undefined) {
+    let over = false
+    files.connected(options.files.timeoutMs).then(
+      () => options.log('the other side has our files'),
+      reason => over || failed.abort(reason),
+    )
+    return session.finally(() => {
+      over = true
+    })
+  }
+  return session
+}
+
+/** What `-dry-run` shows: where it would go, and what would be done there. */
+export function describeRun(options: ClientOptions): string {
+  const { steps, problems } = sessionPlan({
+    fstabText: options.fstab,
+    hasFiles: options.files !== undefined,
+    release: '',
+  })
+  const command = options.args.length === 0 ? '$SHELL' : quoteCommand(options.args).toString()
+  return [
+    `# on ${formatAddress(options.address)} as ${options.username}`,
+    options.files === undefined
+      ? '# no files are served'
+      : `# files served: ${options.files.root}${options.files.readOnly ? ' (read-only)' : ''}`,
+    ...problems.map(problem => `# ${problem.message}`),
+    formatPlan(steps),
+    command,
+    '',
+  ].join('\n')
+}
+
+async function startFiles(
+  client: ssh2.Client,
+  files: NonNullable<ClientOptions['files']>,
+  options: ClientOptions,
+): Promise<FileService> {
+  const tree = openLocalTree(files.root, { readOnly: files.readOnly })
+  client.once('close', () => tree.dispose())
+  options.log(`offering ${files.root}${files.readOnly ? ' read-only' : ''}`)
+  return offerFiles(client, stream => serve9P(stream, tree))
+}

@@ -1,0 +1,146 @@
+// One command in one SSH session: its streams, terminal, signals and exit code.
+import { constants } from 'node:os'
+import type { Readable, Writable } from 'node:stream'
+import type { ReadStream, WriteStream } from 'node:tty'
+import type ssh2 from 'ssh2'
+import { signalExitCode } from '../cli/exit-codes.js'
+import { CpuError } from '../errors.js'
+import type { EncodedExec } from '../ssh/exec-request.js'
+import { RawTerminal } from './terminal.js'
+
+/** Where the program's streams end; this process's own by default. */
+export interface SessionStreams {
+  readonly stdin: Readable
+  readonly stdout: Writable
+  readonly stderr: Writable
+}
+
+export interface SessionOptions extends SessionStreams {
+  readonly request: EncodedExec
+  /** Whether the program gets a terminal, with the size of ours where there is one. */
+  readonly terminal: boolean
+  /** The terminal's type, as in `TERM`. */
+  readonly terminalType: string
+  /** Ends the session: the channel is closed and the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
+
+/** Runs the command and returns its exit code, 128+n for signal n. Throws CpuError ERR_CPU_SESSION when the connection breaks. */
+export async function runSession(client: ssh2.Client, options: SessionOptions): Promise<number> {
+  const raw = options.terminal && isTerminal(options.stdin) && isTerminal(options.stdout)
+  using terminal = raw
+    ? new RawTerminal(options.stdin as ReadStream, options.stdout as WriteStream)
+    : undefined
+  const channel = await execute(client, options, terminal)
+  using _signals = forwardSignals(channel)
+  terminal?.onResize(({ rows, columns }) => channel.setWindow(rows, columns, 0, 0))
+  return await follow(client, channel, options)
+}
+
+function isTerminal(stream: Readable | Writable): boolean {
+  return (stream as Partial<ReadStream>).isTTY === true
+}
+
+function execute(
+  client: ssh2.Client,
+  options: SessionOptions,
+  terminal: RawTerminal | undefined,
+): Promise<ssh2.ClientChannel> {
+  const { rows = 24, columns = 80 } = terminal?.size ?? {}
+  const pty = { rows, cols: columns, width: 0, height: 0, term: options.terminalType }
+  // The types want strings; ssh2 sends buffers as they are.
+  const exec = client.exec.bind(client) as unknown as (
+    command: Buffer,
+    options: { env: Record<string, Buffer>; pty?: typeof pty },
+    callback: (error: Error | undefined, channel: ssh2.ClientChannel) => void,
+  ) => void
+  return new Promise((resolve, reject) => {
+    const onClose = () => reject(lost())
+    client.once('close', onClose)
+    exec(
+      options.request.command,
+      { env: options.request.environment, ...(options.terminal ? { pty } : {}) },
+      (error, channel) => {
+        client.off('close', onClose)
+        if (error === undefined) resolve(channel)
+        else
+          reject(
+            new CpuError('ERR_CPU_SESSION', `the server refuses to run the command: ${error.message}`, {
+              cause: error,
+            }),
+          )
+      },
+    )
+  })
+}
+
+function lost(): CpuError {
+  return new CpuError('ERR_CPU_SESSION', 'the connection was lost before the command ended')
+}
+
+function forwardSignals(channel: ssh2.ClientChannel): Disposable {
+  let interrupts = 0
+  const listeners = FORWARDED_SIGNALS.map(name => {
+    const listener = () => {
+      if (name === 'SIGINT' && ++interrupts > 1) channel.destroy()
+      else if (channel.writable) channel.signal(name.slice('SIG'.length))
+    }
+    process.on(name, listener)
+    return () => process.off(name, listener)
+  })
+  return {
+    [Symbol.dispose]() {
+      for (const remove of listeners) remove()
+    },
+  }
+}
+
+/** Joins the streams until the channel is closed, and tells how the program ended. */
+function follow(client: ssh2.Client, channel: ssh2.ClientChannel, options: SessionOptions): Promise<number> {
+  const { stdin, stdout, stderr, signal } = options
+  return new Promise((resolve, reject) => {
+    let exitCode: number | undefined
+    let failure: unknown
+    const stop = (reason: unknown) => {
+      failure ??= reason
+      channel.destroy()
+    }
+    const onAbort = () => stop(signal?.reason)
+    const onOutputError = (error: NodeJS.ErrnoException) => {
+      // Nobody reads what the program writes: it ends as if it had got SIGPIPE.
+      exitCode = signalExitCode(constants.signals.SIGPIPE)
+      stop(error.code === 'EPIPE' ? undefined : error)
+    }
+    const onLost = () => stop(exitCode === undefined ? lost() : undefined)
+    channel.on('exit', (code: number | null, signalName?: string) => {
+      exitCode ??= code ?? signalExitCode(signalNumber(signalName))
+    })
+    channel.on('error', () => channel.destroy())
+    channel.once('close', () => {
+      signal?.removeEventListener('abort', onAbort)
+      client.off('close', onLost)
+      stdin.unpipe(channel)
+      stdin.pause()
+      stdout.off('error', onOutputError)
+      stderr.off('error', onOutputError)
+      if (failure !== undefined) reject(failure)
+      else if (exitCode === undefined) reject(lost())
+      else resolve(exitCode)
+    })
+    client.once('close', onLost)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    stdout.on('error', onOutputError)
+    stderr.on('error', onOutputError)
+    channel.pipe(stdout, { end: false })
+    channel.stderr.pipe(stderr, { end: false })
+    stdin.on('error', () => channel.end())
+    stdin.pipe(channel)
+  })
+}
+
+function signalNumber(name: string | undefined): number {
+  const full = name === undefined ? '' : name.startsWith('SIG') ? name : `SIG${name}`
+  return constants.signals[full as NodeJS.Signals] ?? constants.signals.SIGKILL
+}

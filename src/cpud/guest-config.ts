@@ -1,0 +1,110 @@
+// What the launcher tells a guest, as JSON in its initramfs. Written by the launcher, read by PID 1; the
+// parser checks every field, since a guest that misreads its orders is hard to look into.
+
+import { CpuError } from '../errors.js'
+
+/** Where the launcher puts it. */
+export const GUEST_CONFIG_PATH = '/etc/cpu-harness.json'
+
+export interface GuestListen {
+  readonly net: 'tcp' | 'vsock'
+  readonly port: number
+}
+
+/** Static IPv4 of the first interface that is not loopback. */
+export interface GuestNetwork {
+  readonly address: string
+  /** Prefix length, 0 to 32. */
+  readonly prefix: number
+  readonly gateway?: string
+  readonly nameserver?: string
+}
+
+export interface GuestConfig {
+  readonly hostname: string
+  /** Text in the form of sshd's authorized_keys. */
+  readonly authorizedKeys: string
+  /** OpenSSH private key text. */
+  readonly hostKey: string
+  readonly listen: readonly GuestListen[]
+  /** Absolute paths in the guest, dependencies first. */
+  readonly modules: readonly string[]
+  readonly network?: GuestNetwork
+  /** A serial line for readiness and requests, such as `/dev/ttyS1`. */
+  readonly control?: string
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+function fail(field: string, expected: string): never {
+  throw new CpuError('ERR_CPU_GUEST_CONFIG', `guest configuration: ${field} must be ${expected}`)
+}
+
+function fieldsOf(value: unknown, field: string, known: readonly string[]): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(field, 'an object')
+  const prefix = field === 'it' ? '' : `${field}.`
+  for (const name of Object.keys(value))
+    if (!known.includes(name)) fail(`${prefix}${name}`, 'absent (unknown field)')
+  return value as Fields
+}
+
+function listOf<T>(value: unknown, field: string, parse: (item: unknown, field: string) => T): T[] {
+  if (!Array.isArray(value)) fail(field, 'a list')
+  return value.map((item, i) => parse(item, `${field}[${i}]`))
+}
+
+function text(value: unknown, field: string): string {
+  return typeof value === 'string' ? value : fail(field, 'a string')
+}
+
+function absolutePath(value: unknown, field: string): string {
+  const path = text(value, field)
+  return path.startsWith('/') ? path : fail(field, 'an absolute path')
+}
+
+function integer(value: unknown, field: string, least: number, most: number): number {
+  if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most) return Number(value)
+  return fail(field, `an integer from ${least} to ${most}`)
+}
+
+function parseListen(value: unknown, field: string): GuestListen {
+  const { net, port } = fieldsOf(value, field, ['net', 'port'])
+  if (net !== 'tcp' && net !== 'vsock') fail(`${field}.net`, '"tcp" or "vsock"')
+  return { net, port: integer(port, `${field}.port`, 1, net === 'tcp' ? 0xffff : 0xfffffffe) }
+}
+
+function parseNetwork(value: unknown, field: string): GuestNetwork {
+  const { address, prefix, gateway, nameserver } = fieldsOf(value, field, [
+    'address',
+    'prefix',
+    'gateway',
+    'nameserver',
+  ])
+  return {
+    address: text(address, `${field}.address`),
+    prefix: integer(prefix, `${field}.prefix`, 0, 32),
+    ...(gateway === undefined ? {} : { gateway: text(gateway, `${field}.gateway`) }),
+    ...(nameserver === undefined ? {} : { nameserver: text(nameserver, `${field}.nameserver`) }),
+  }
+}
+
+/** Parses the JSON text of a guest configuration. Throws ERR_CPU_GUEST_CONFIG, which names the field. */
+export function parseGuestConfig(json: string): GuestConfig {
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch (cause) {
+    throw new CpuError('ERR_CPU_GUEST_CONFIG', `guest configuration: not JSON, ${String(cause)}`, { cause })
+  }
+  const known = ['hostname', 'authorizedKeys', 'hostKey', 'listen', 'modules', 'network', 'control']
+  const fields = fieldsOf(value, 'it', known)
+  return {
+    hostname: text(fields['hostname'], 'hostname'),
+    authorizedKeys: text(fields['authorizedKeys'], 'authorizedKeys'),
+    hostKey: text(fields['hostKey'], 'hostKey'),
+    listen: listOf(fields['listen'], 'listen', parseListen),
+    modules: listOf(fields['modules'], 'modules', absolutePath),
+    ...(fields['network'] === undefined ? {} : { network: parseNetwork(fields['network'], 'network') }),
+    ...(fields['control'] === undefined ? {} : { control: absolutePath(fields['control'], 'control') }),
+  }
+}

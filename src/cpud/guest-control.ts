@@ -1,0 +1,84 @@
+// What a guest's PID 1 and its launcher say to each other on a serial line: one JSON object per line.
+// The guest's side; the launcher uses the types.
+
+import type { Duplex } from 'node:stream'
+
+/** From the guest. */
+export type GuestEvent =
+  /** PID 1 runs; whatever goes wrong from here on is told. */
+  | { readonly event: 'booting' }
+  | { readonly event: 'warning'; readonly message: string }
+  /** Sessions are accepted at these addresses. */
+  | {
+      readonly event: 'ready'
+      /** As `uname -r` says. */
+      readonly kernel: string
+      /** Since the kernel started. */
+      readonly uptimeMs: number
+      readonly listening: readonly string[]
+    }
+  /** The machine powers off for this reason. */
+  | { readonly event: 'failed'; readonly message: string }
+
+/** To the guest. */
+export interface GuestRequest {
+  readonly request: 'poweroff' | 'restart'
+}
+
+/** Longer lines are noise, not requests. */
+const MAX_LINE_LENGTH = 64 * 1024
+
+/** Undefined for what is no request. */
+export function parseGuestRequest(line: string): GuestRequest | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    if (typeof value !== 'object' || value === null || !('request' in value)) return undefined
+    const { request } = value
+    return request === 'poweroff' || request === 'restart' ? { request } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The guest's end of the line. A line that is no request is answered with a warning. */
+export class GuestControl {
+  readonly #stream: Duplex
+  #partial = ''
+
+  constructor(stream: Duplex, onRequest: (request: GuestRequest) => void) {
+    this.#stream = stream
+    // A launcher that is gone must not take the guest with it.
+    stream.on('error', () => {})
+    stream.on('data', (chunk: Buffer) => {
+      for (const line of this.#lines(chunk)) this.#receive(line, onRequest)
+    })
+  }
+
+  send(event: GuestEvent): void {
+    if (this.#stream.writable) this.#stream.write(`${JSON.stringify(event)}\n`)
+  }
+
+  /** Resolves when all that was sent is with the kernel, or after `timeoutMs`: nobody may be reading. */
+  flush(timeoutMs: number): Promise<void> {
+    return new Promise(resolve => {
+      if (!this.#stream.writable) return resolve()
+      const timer = setTimeout(resolve, timeoutMs)
+      this.#stream.write('', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+
+  #lines(chunk: Buffer): string[] {
+    const lines = (this.#partial + chunk.toString('latin1')).split(/[\r\n]+/)
+    this.#partial = lines.pop()!.slice(0, MAX_LINE_LENGTH)
+    return lines.filter(line => line.trim() !== '')
+  }
+
+  #receive(line: string, onRequest: (request: GuestRequest) => void): void {
+    const request = parseGuestRequest(line)
+    if (request) onRequest(request)
+    else this.send({ event: 'warning', message: `unknown request: ${line.slice(0, 100)}` })
+  }
+}

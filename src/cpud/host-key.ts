@@ -1,0 +1,47 @@
+// The daemon's host key: made once, mode 0600, and kept.
+import fs from 'node:fs'
+import path from 'node:path'
+import ssh2 from 'ssh2'
+import { CpuError } from '../errors.js'
+
+/** The text of the private host key in `file`, which is made if it does not exist. Throws CpuError ERR_CPU_HOST_KEY_FILE. */
+export function loadHostKey(file: string): string {
+  try {
+    return fs.readFileSync(file, 'utf8')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(file, cause)
+  }
+  try {
+    return createHostKey(file)
+  } catch (cause) {
+    throw unusable(file, cause)
+  }
+}
+
+/** Writes key and public key. Made beside and linked into place: of two daemons that start at once, one wins for both. */
+function createHostKey(file: string): string {
+  fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
+  const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'cpud' })
+  const temporary = `${file}.${process.pid}`
+  fs.writeFileSync(temporary, pair.private, { mode: 0o600, flag: 'wx' })
+  try {
+    fs.linkSync(temporary, file)
+    fs.writeFileSync(`${file}.pub`, `${pair.public}\n`, { mode: 0o644 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    fs.unlinkSync(temporary)
+  }
+  return fs.readFileSync(file, 'utf8')
+}
+
+function unusable(file: string, cause: unknown): CpuError {
+  return new CpuError(
+    'ERR_CPU_HOST_KEY_FILE',
+    `cannot use the host key ${file}: ${(cause as Error).message}`,
+    {
+      cause,
+      remedy: 'name another place with -hk FILE',
+    },
+  )
+}

@@ -1,0 +1,89 @@
+// The daemon at work: listeners and daemon together, as an ordinary process or as PID 1.
+import fs from 'node:fs'
+import { CpuError } from '../errors.js'
+import { VMADDR_CID_ANY } from '../linux/vsock.js'
+import { type AuthorizedKey, parseAuthorizedKeys } from '../ssh/authorized-keys.js'
+import { type Address, formatAddress } from '../transport/address.js'
+import { type Listener, listen } from '../transport/listen.js'
+import { Daemon } from './daemon.js'
+import { GUEST_CONFIG_PATH, type GuestConfig, parseGuestConfig } from './guest-config.js'
+import { runInit } from './init.js'
+
+export interface ServeOptions {
+  readonly addresses: readonly Address[]
+  /** OpenSSH private key. */
+  readonly hostKey: string
+  readonly authorizedKeys: readonly AuthorizedKey[] | undefined
+  readonly log: (line: string) => void
+  readonly debug?: ((line: string) => void) | undefined
+}
+
+/** A daemon with its listeners. Disposing ends sessions and listeners. */
+export interface Service extends AsyncDisposable {
+  readonly addresses: readonly Address[]
+}
+
+/** Starts listening everywhere; an address that cannot be had is logged, and fatal only if none can. */
+export async function startService(options: ServeOptions): Promise<Service> {
+  const daemon = new Daemon({ ...options, hostKeys: [options.hostKey] })
+  const attempts = await Promise.allSettled(
+    options.addresses.map(address => listen(address, stream => daemon.accept(stream))),
+  )
+  const listeners: Listener[] = []
+  for (const attempt of attempts) {
+    if (attempt.status === 'fulfilled') listeners.push(attempt.value)
+    else if (attempts.length > 1) options.log((attempt.reason as Error).message)
+  }
+  const failure = attempts.find(attempt => attempt.status === 'rejected')
+  if (listeners.length === 0)
+    throw failure?.reason ?? new CpuError('ERR_CPU_LISTEN', 'there is no address to listen on')
+  for (const { address } of listeners) options.log(`listening on ${formatAddress(address)}`)
+  return {
+    addresses: listeners.map(listener => listener.address),
+    async [Symbol.asyncDispose]() {
+      const closed = listeners.map(listener => listener.close())
+      await daemon[Symbol.asyncDispose]()
+      await Promise.all(closed)
+    },
+  }
+}
+
+/** Serves until TERM or INT; then sessions are hung up. Resolves to the exit code. */
+export async function serveUntilSignal(options: ServeOptions): Promise<number> {
+  await using _service = await startService(options)
+  const signal = await new Promise<string>(resolve => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+  })
+  options.log(`${signal}: ending`)
+  return 0
+}
+
+/** As PID 1 of a guest: never returns. */
+export async function serveAsInit({
+  debug,
+}: {
+  debug?: ((line: string) => void) | undefined
+}): Promise<never> {
+  const config = parseGuestConfig(fs.readFileSync(GUEST_CONFIG_PATH, 'utf8'))
+  return runInit(config, log => startGuestService(config, log, debug))
+}
+
+/** The service of a guest, as its configuration has it. */
+function startGuestService(
+  config: GuestConfig,
+  log: (line: string) => void,
+  debug?: (line: string) => void,
+): Promise<Service> {
+  const { keys, problems } = parseAuthorizedKeys(config.authorizedKeys)
+  for (const problem of problems) log(problem)
+  return startService({
+    addresses: config.listen.map(({ net, port }) =>
+      net === 'vsock' ? { net, cid: VMADDR_CID_ANY, port } : { net, host: '0.0.0.0', port, family: 0 },
+    ),
+    hostKey: config.hostKey,
+    authorizedKeys: keys,
+    log,
+    debug,
+  })
+}

@@ -1,0 +1,51 @@
+// The bindings of -namespace as fstab text: what the client sends in CPU_FSTAB, before the user's own lines.
+
+import { formatFstabLine } from '../fstab/format.js'
+import { type Binding, namespaceError } from './parse-namespace.js'
+import { MOUNT_ROOT } from './plan.js'
+import { isBindable, isWithin } from './working-directory.js'
+
+export interface NamespaceFstabOptions {
+  readonly bindings: readonly Binding[]
+  /** Made reachable at its own path if the bindings do not; undefined to leave that. */
+  readonly workingDirectory?: string | undefined
+  /** The user's own lines, sent as they are after the binds. */
+  readonly userFstab?: string
+  /** Where the user's files are mounted. */
+  readonly mountRoot?: string
+  /** Whether a local path is there to be bound. */
+  readonly exists: (localPath: string) => boolean
+}
+
+/**
+ * The text of CPU_FSTAB: a bind line for each binding, one for the working directory, then the user's lines.
+ * Throws UsageError for a local path that does not exist, unless only the default names it.
+ */
+export function namespaceFstab(options: NamespaceFstabOptions): string {
+  const { workingDirectory, userFstab = '', mountRoot = MOUNT_ROOT, exists } = options
+  const bindings = options.bindings.filter(binding => {
+    if (exists(binding.localPath)) return true
+    if (!binding.isDefault) throw namespaceError(`${binding.localPath} does not exist here`)
+    return false
+  })
+  if (workingDirectory !== undefined && isBindable(workingDirectory) && !isBound(workingDirectory, bindings))
+    bindings.push({ remotePath: workingDirectory, localPath: workingDirectory, isDefault: true })
+  if (bindings.length === 0) return userFstab
+  const lines = bindings.map(({ remotePath, localPath }) =>
+    formatFstabLine({
+      source: mountRoot + localPath,
+      target: remotePath,
+      type: 'none',
+      options: 'defaults,bind',
+    }),
+  )
+  // the markers are comments, but our cpud counts each part's lines from 1: see fstab/parse.ts
+  const own = `#line 1 namespace\n${lines.join('\n')}\n`
+  return userFstab === '' ? own : `${own}#line 1 fstab\n${userFstab}`
+}
+
+/** Whether the directory, seen remotely at its own path, is the local one. */
+function isBound(directory: string, bindings: readonly Binding[]): boolean {
+  const cover = bindings.findLast(binding => isWithin(directory, binding.remotePath))
+  return cover !== undefined && cover.localPath + directory.slice(cover.remotePath.length) === directory
+}

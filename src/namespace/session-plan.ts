@@ -1,0 +1,68 @@
+// A session's plan as cpud computes it: a /tmp of its own, the machine's files and the user's below it, then the
+// user's fstab, in this order.
+
+import { compileFstab } from '../fstab/compile.js'
+import type { FstabProblem } from '../fstab/entry.js'
+import { parseFstab } from '../fstab/parse.js'
+import { MS_BIND, MS_NODEV, MS_NOSUID, MS_REC } from '../linux/mount.js'
+import { type NinePOptions, ninePMountOptions } from './ninep-mount.js'
+import { MOUNT_ROOT, type MountStep, type Step } from './plan.js'
+
+export interface SessionPlanOptions {
+  /** The client's fstab, binds included; empty for none. */
+  readonly fstabText: string
+  /** Whether the session has a file connection to mount. */
+  readonly hasFiles: boolean
+  /** How to mount it. */
+  readonly ninep?: NinePOptions
+  /** `uname -r` of the machine on which the plan will run. */
+  readonly release: string
+  /** A mount of the fstab that fails ends the session. */
+  readonly strict?: boolean
+}
+
+export interface SessionPlan {
+  readonly steps: Step[]
+  /** Lines that have no effect, and what was odd, to be told to the user. */
+  readonly problems: FstabProblem[]
+}
+
+/** Neither a file connection nor an fstab: no steps, the session is as ssh's. */
+export function sessionPlan(options: SessionPlanOptions): SessionPlan {
+  const { fstabText, hasFiles, ninep, release, strict = false } = options
+  if (!hasFiles && fstabText.trim() === '') return { steps: [], problems: [] }
+  const files = hasFiles ? ninePMountOptions(release, ninep) : undefined
+  const fstab = parseFstab(fstabText)
+  const mounts = compileFstab(fstab.entries, { strict })
+  return {
+    steps: [...baseSteps(), ...(files === undefined ? [] : [filesStep(files.data)]), ...mounts.steps],
+    problems: [
+      ...(files?.warnings ?? []).map(message => ({ severity: 'warning' as const, message })),
+      ...fstab.problems,
+      ...mounts.problems,
+    ],
+  }
+}
+
+function baseSteps(): Step[] {
+  return [
+    makeDirectory('/tmp', 0o1777),
+    mount({ source: 'tmpfs', target: '/tmp', type: 'tmpfs', flags: MS_NOSUID | MS_NODEV, data: 'mode=1777' }),
+    ...[MOUNT_ROOT, '/tmp/local', '/tmp/merge', '/tmp/root'].map(path => makeDirectory(path, 0o755)),
+    // what the session's mounts will hide stays reachable here
+    { ...mount({ source: '/', target: '/tmp/local', flags: MS_BIND | MS_REC }), onFailure: 'report' },
+  ]
+}
+
+function filesStep(data: string): Step {
+  const flags = MS_NOSUID | MS_NODEV
+  return { ...mount({ source: 'cpu', target: MOUNT_ROOT, type: '9p', flags, data }), origin: '9p' }
+}
+
+function mount(fields: Pick<MountStep, 'source' | 'target' | 'flags'> & Partial<MountStep>): MountStep {
+  return { op: 'mount', type: '', data: '', onFailure: 'abort', origin: 'session', ...fields }
+}
+
+function makeDirectory(path: string, mode: number): Step {
+  return { op: 'mkdir', path, mode, onFailure: 'abort', origin: 'session' }
+}

@@ -1,0 +1,18 @@
+// mount(2) and umount2(2) in this process's own mount namespace: for PID 1 and for tests. A session's mounts
+// are steps of its plan and made by spawnProgram.
+
+import { binding, check } from './binding.js'
+
+/**
+ * Mounts `source` on `target`. `flags` are `MS_*` bits of src/linux/mount.ts; an empty `type` is for bind,
+ * remount and propagation changes. Throws a SystemError, such as EBUSY when it is mounted there already.
+ */
+export function mount(source: string, target: string, type: string, flags = 0, data = ''): void {
+  const subject = `${source} on ${target}${type === '' ? '' : ` type ${type}`}`
+  check(binding.mount(source, target, type, flags, data), 'mount', subject)
+}
+
+/** Unmounts what is mounted last on `target`. `flags` are `MNT_*` bits. Throws a SystemError. */
+export function unmount(target: string, flags = 0): void {
+  check(binding.unmount(target, flags), 'umount', target)
+}

@@ -1,0 +1,20 @@
+/** Functions of addon/system.cc. Each returns 0 or a negative errno; IPv4 addresses are numbers, host byte order. */
+export interface SystemBinding {
+  /** finit_module(2). */
+  loadModule(fd: number, parameters: string, flags: number): number
+  /** reboot(2), by `LINUX_REBOOT_CMD_*`. */
+  reboot(command: number): number
+  /** sync(2). */
+  sync(): number
+  setHostname(name: string): number
+  /** SIOCSIFADDR. */
+  setInterfaceAddress(name: string, address: number): number
+  /** SIOCSIFNETMASK. */
+  setInterfaceNetmask(name: string, mask: number): number
+  /** SIOCSIFFLAGS with IFF_UP. */
+  setInterfaceUp(name: string): number
+  /** SIOCADDRT. */
+  addDefaultRoute(gateway: number): number
+  /** cfmakeraw(3), tcsetattr(3). */
+  makeRaw(fd: number): number
+}

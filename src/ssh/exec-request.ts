@@ -1,0 +1,132 @@
+// What an `exec` request and the `env` requests before it say: PROTOCOL, "Session", steps 4 and 5.
+//
+// SSH strings are bytes, but ssh2's server half decodes them as UTF-8, losing what is none, and takes packets of
+// 35,000 bytes at most. So what is no UTF-8, or long, goes in base64 and in pieces, in variables of our own that
+// any other server passes over.
+import { isUtf8 } from 'node:buffer'
+import { quoteCommand, splitCommand } from './quote.js'
+
+/** Variables of the protocol, which the program does not get to see. */
+export const NONCE_VARIABLE = 'CPUNONCE'
+export const FSTAB_VARIABLE = 'CPU_FSTAB'
+/** The fstab once more: this name gets through sshd's and sudo's filters. */
+export const FSTAB_VARIABLE_FOR_SSHD = 'LC_GLENDA_CPU_FSTAB'
+/** Followed by a piece's number. Together: base64 of `KEY=value` strings, each ended by a NUL. */
+const EXACT_VARIABLE = 'CPU_EXACT_'
+/** Within the exact variables, the key of the exec string itself. */
+const COMMAND_KEY = '\u0001command'
+
+const MAX_REQUEST_BYTES = 30_000
+const MAX_PIECES = 1_000
+
+/** What a server that does not know the exact variables gets to see of a command it could not read. */
+const UNREADABLE = Buffer.from('cpu: this server cannot read so long a command line')
+
+export interface ExecRequest {
+  /** The program and its arguments; empty for the user's shell. */
+  readonly args: readonly Buffer[]
+  /** The forwarded port behind which the client serves its files; undefined for none. */
+  readonly filePort: number | undefined
+}
+
+/** The two requests on the wire: variables for `env`, in order, and the string for `exec`. */
+export interface EncodedExec {
+  readonly command: Buffer
+  readonly environment: Record<string, Buffer>
+}
+
+/** `-port9p=P 'arg0' 'arg1'...` and the environment beside it. */
+export function encodeExec(request: ExecRequest, environment: ReadonlyMap<string, Buffer>): EncodedExec {
+  const command = commandString(request)
+  const plain: Record<string, Buffer> = {}
+  const exact = new Map<string, Buffer>()
+  for (const [key, value] of environment) {
+    if (isUtf8(value) && value.length <= MAX_REQUEST_BYTES) plain[key] = value
+    else exact.set(key, value)
+  }
+  const tooLong = command.length > MAX_REQUEST_BYTES
+  if (tooLong || !isUtf8(command)) exact.set(COMMAND_KEY, command)
+  return {
+    command: tooLong ? commandString({ ...request, args: [UNREADABLE] }) : command,
+    environment: { ...plain, ...exactVariables(exact) },
+  }
+}
+
+function commandString({ args, filePort }: ExecRequest): Buffer {
+  const command = quoteCommand(args)
+  return filePort === undefined ? command : Buffer.concat([Buffer.from(`-port9p=${filePort} `), command])
+}
+
+function exactVariables(exact: ReadonlyMap<string, Buffer>): Record<string, Buffer> {
+  const strings = [...exact].flatMap(([key, value]) => [Buffer.from(`${key}=`), value, Buffer.of(0)])
+  const text = Buffer.from(Buffer.concat(strings).toString('base64'))
+  const variables: Record<string, Buffer> = {}
+  for (let piece = 0; piece * MAX_REQUEST_BYTES < text.length; piece++) {
+    variables[EXACT_VARIABLE + piece] = text.subarray(
+      piece * MAX_REQUEST_BYTES,
+      (piece + 1) * MAX_REQUEST_BYTES,
+    )
+  }
+  return variables
+}
+
+/** Takes an exec string apart. Throws CpuError for quoting that does not end. */
+export function decodeExec(command: Buffer): ExecRequest {
+  const [first, ...rest] = splitCommand(command)
+  const port = /^--?port9p=([0-9]{1,5})$/.exec(first?.toString('latin1') ?? '')
+  if (port !== null) return { filePort: Number(port[1]), args: rest }
+  return { filePort: undefined, args: first === undefined ? [] : [first, ...rest] }
+}
+
+/** What a server got in `env` requests, taken apart into the protocol's variables and the program's. */
+export class ReceivedEnvironment {
+  readonly #plain = new Map<string, string>()
+
+  set(key: string, value: string): void {
+    this.#plain.set(key, value)
+  }
+
+  /** Total size, to be bounded by the caller. */
+  get bytes(): number {
+    let total = 0
+    for (const [key, value] of this.#plain) total += key.length + value.length
+    return total
+  }
+
+  /** Everything that was sent, exactly, together with the exec string if that was sent exactly. */
+  decode(received: string): {
+    exec: ExecRequest
+    nonce: string | undefined
+    fstab: string
+    program: Map<string, Buffer>
+  } {
+    const all = new Map<string, Buffer>()
+    for (const [key, value] of this.#plain)
+      if (!key.startsWith(EXACT_VARIABLE)) all.set(key, Buffer.from(value))
+    for (const [key, value] of this.#exact()) all.set(key, value)
+    const take = (key: string) => {
+      const value = all.get(key)
+      all.delete(key)
+      return value
+    }
+    const command = take(COMMAND_KEY) ?? Buffer.from(received)
+    const forSshd = take(FSTAB_VARIABLE_FOR_SSHD)
+    const fstab = (take(FSTAB_VARIABLE) ?? forSshd)?.toString() ?? ''
+    return { exec: decodeExec(command), nonce: take(NONCE_VARIABLE)?.toString(), fstab, program: all }
+  }
+
+  *#exact(): Iterable<[string, Buffer]> {
+    let text = ''
+    for (let piece = 0; piece < MAX_PIECES; piece++) {
+      const value = this.#plain.get(EXACT_VARIABLE + piece)
+      if (value === undefined) break
+      text += value
+    }
+    const bytes = Buffer.from(text, 'base64')
+    for (let start = 0, end = bytes.indexOf(0); end !== -1; start = end + 1, end = bytes.indexOf(0, start)) {
+      const string = bytes.subarray(start, end)
+      const equals = string.indexOf('=')
+      if (equals > 0) yield [string.toString('utf8', 0, equals), string.subarray(equals + 1)]
+    }
+  }
+}

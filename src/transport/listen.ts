@@ -1,0 +1,135 @@
+// Address -> listening socket, the daemon's half of dial.ts.
+import { once } from 'node:events'
+import fs from 'node:fs'
+import net from 'node:net'
+import type { Duplex } from 'node:stream'
+import { CpuError } from '../errors.js'
+import { createVsockServer } from '../native/vsock.js'
+import { type Address, formatAddress } from './address.js'
+
+/** A listening socket; `close` also takes a unix socket's file away. Connections already accepted stay open. */
+export interface Listener {
+  readonly address: Address
+  close(): Promise<void>
+}
+
+/** What is known of who connected. */
+export interface Peer {
+  /** For the log: `192.0.2.7:40000`, `vsock/2:1024`, `unix`. */
+  readonly name: string
+}
+
+/** Listens on `address` until closed. Throws CpuError ERR_CPU_LISTEN. */
+export async function listen(
+  address: Address,
+  onConnection: (stream: Duplex, peer: Peer) => void,
+): Promise<Listener> {
+  try {
+    switch (address.net) {
+      case 'vsock':
+        return await listenVsock(address, onConnection)
+      case 'unix':
+        return await listenNet(address, { path: address.path }, onConnection)
+      case 'unix-vsock':
+        return await listenNet(address, { path: address.path }, (stream, peer) =>
+          acceptHybrid(stream, peer, address.port, onConnection),
+        )
+      case 'tcp':
+        return await listenNet(
+          address,
+          { host: address.host, port: address.port, ipv6Only: address.family === 6 },
+          onConnection,
+        )
+    }
+  } catch (cause) {
+    const { message } = cause as Error
+    throw new CpuError('ERR_CPU_LISTEN', `cannot listen on ${formatAddress(address)}: ${message}`, {
+      cause,
+      remedy:
+        (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+          ? 'another cpud is there: choose another -sp'
+          : undefined,
+    })
+  }
+}
+
+async function listenVsock(
+  address: Address & { net: 'vsock' },
+  onConnection: (stream: Duplex, peer: Peer) => void,
+): Promise<Listener> {
+  const server = createVsockServer(socket =>
+    onConnection(socket, { name: `vsock/${socket.remoteCid}:${socket.remotePort}` }),
+  )
+  server.listen({ cid: address.cid, port: address.port })
+  await once(server, 'listening')
+  server.on('error', () => {}) // an accept that failed; the server goes on
+  return { address, close: () => closeServer(server) }
+}
+
+async function listenNet(
+  address: Address,
+  options: net.ListenOptions,
+  onConnection: (stream: Duplex, peer: Peer) => void,
+): Promise<Listener> {
+  if (options.path !== undefined) removeStaleSocket(options.path)
+  const server = net.createServer({ allowHalfOpen: false, noDelay: true }, socket => {
+    const { remoteAddress, remotePort } = socket
+    onConnection(socket, { name: remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}` })
+  })
+  // The socket file must not be open to others even for a moment.
+  const umask = options.path === undefined ? undefined : process.umask(0o177)
+  try {
+    server.listen(options)
+    await once(server, 'listening')
+  } finally {
+    if (umask !== undefined) process.umask(umask)
+  }
+  server.on('error', () => {})
+  const bound = server.address()
+  const actual =
+    address.net === 'tcp' && bound !== null && typeof bound === 'object'
+      ? { ...address, port: bound.port }
+      : address
+  return { address: actual, close: () => closeServer(server) }
+}
+
+function closeServer(server: { close(callback: () => void): unknown }): Promise<void> {
+  return new Promise(resolve => {
+    server.close(() => resolve())
+  })
+}
+
+/** A socket file whose server is gone would make bind fail; one that is no socket is left alone. */
+function removeStaleSocket(path: string): void {
+  const found = fs.lstatSync(path, { throwIfNoEntry: false })
+  if (found?.isSocket() === true) fs.unlinkSync(path)
+}
+
+const MAX_REQUEST_BYTES = 64
+const REQUEST_TIMEOUT_MS = 10_000
+
+/** The machine monitor's half of hybrid vsock: reads `CONNECT <port>\n` and answers `OK <port>\n`. */
+function acceptHybrid(
+  stream: Duplex,
+  peer: Peer,
+  port: number,
+  onConnection: (stream: Duplex, peer: Peer) => void,
+): void {
+  let request = ''
+  const timer = setTimeout(() => stream.destroy(), REQUEST_TIMEOUT_MS)
+  stream.on('error', () => stream.destroy())
+  const onReadable = () => {
+    for (let byte: Buffer | null = stream.read(1); byte !== null; byte = stream.read(1)) {
+      request += byte.toString('latin1')
+      if (request.endsWith('\n') || request.length > MAX_REQUEST_BYTES) break
+    }
+    if (!request.endsWith('\n') && request.length <= MAX_REQUEST_BYTES) return
+    clearTimeout(timer)
+    stream.off('readable', onReadable)
+    if (request !== `CONNECT ${port}\n`) return void stream.destroy()
+    stream.write(`OK ${port}\n`)
+    onConnection(stream, peer)
+  }
+  stream.on('readable', onReadable)
+  stream.once('close', () => clearTimeout(timer))
+}

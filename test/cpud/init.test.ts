@@ -1,0 +1,174 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { parseGuestConfig } from '../../src/cpud/guest-config.js'
+import { GuestControl, type GuestRequest, parseGuestRequest } from '../../src/cpud/guest-control.js'
+import { openKernelLog } from '../../src/cpud/init-log.js'
+import { systemMounts } from '../../src/cpud/init-mounts.js'
+import { FdStream, socketPair } from '../../src/native/fd-stream.js'
+import { openPty } from '../../src/native/pty.js'
+import { makeRaw } from '../../src/native/system.js'
+import { runToEnd } from '../fixtures/run-program.js'
+
+const full = {
+  hostname: 'v',
+  authorizedKeys: 'ssh-ed25519 AAAA you@here\n',
+  hostKey: '-----BEGIN OPENSSH PRIVATE KEY-----\n',
+  listen: [
+    { net: 'tcp', port: 17010 },
+    { net: 'vsock', port: 4_000_000_000 },
+  ],
+  modules: ['/lib/modules/vsock.ko'],
+  network: { address: '10.0.2.15', prefix: 24, gateway: '10.0.2.2', nameserver: '10.0.2.3' },
+  control: '/dev/ttyS1',
+}
+
+t.test('a guest configuration is what the launcher wrote', async t => {
+  t.strictSame(parseGuestConfig(JSON.stringify(full)), full)
+  const { network: _network, control: _control, ...least } = full
+  t.strictSame(parseGuestConfig(JSON.stringify(least)), least)
+})
+
+t.test('errors in a guest configuration name the field', async t => {
+  const cases: [change: object, message: string][] = [
+    [{ hostname: 7 }, 'hostname must be a string'],
+    [{ hostKey: undefined }, 'hostKey must be a string'],
+    [{ listen: {} }, 'listen must be a list'],
+    [{ listen: [{ net: 'udp', port: 1 }] }, 'listen[0].net must be "tcp" or "vsock"'],
+    [{ listen: [{ net: 'tcp', port: 65536 }] }, 'listen[0].port must be an integer from 1 to 65535'],
+    [{ listen: [{ net: 'vsock', port: '1' }] }, 'listen[0].port must be an integer from 1 to 4294967294'],
+    [{ modules: ['/a.ko', 'b.ko'] }, 'modules[1] must be an absolute path'],
+    [{ network: [] }, 'network must be an object'],
+    [{ network: { address: '1.2.3.4', prefix: 33 } }, 'network.prefix must be an integer from 0 to 32'],
+    [{ network: { address: '1.2.3.4', prefix: 3, dns: '' } }, 'network.dns must be absent (unknown field)'],
+    [{ control: 'ttyS1' }, 'control must be an absolute path'],
+    [{ hostnmae: 'v' }, 'hostnmae must be absent (unknown field)'],
+  ]
+  for (const [change, message] of cases) {
+    t.throws(() => parseGuestConfig(JSON.stringify({ ...full, ...change })), {
+      code: 'ERR_CPU_GUEST_CONFIG',
+      message: `guest configuration: ${message}`,
+    })
+  }
+  t.throws(() => parseGuestConfig('{'), { code: 'ERR_CPU_GUEST_CONFIG', message: /not JSON/ })
+  t.throws(() => parseGuestConfig('[]'), { message: 'guest configuration: it must be an object' })
+})
+
+t.test('requests', async t => {
+  t.strictSame(parseGuestRequest('{"request":"poweroff"}'), { request: 'poweroff' })
+  t.strictSame(parseGuestRequest('{"request":"restart","more":1}'), { request: 'restart' })
+  for (const line of ['', 'poweroff', '{"request":"halt"}', 'null', '[]'])
+    t.equal(parseGuestRequest(line), undefined)
+})
+
+t.test('the control line: events out, requests in, in pieces', async t => {
+  const [ours, theirs] = socketPair()
+  const requests: GuestRequest[] = []
+  const guest = new FdStream(ours)
+  const control = new GuestControl(guest, request => requests.push(request))
+  const launcher = new FdStream(theirs)
+  const lines = createInterface(launcher)[Symbol.asyncIterator]()
+  const next = async () => JSON.parse((await lines.next()).value)
+
+  control.send({ event: 'booting' })
+  t.strictSame(await next(), { event: 'booting' })
+  launcher.write('{"request":')
+  await once(guest, 'data')
+  launcher.write('"poweroff"}\n\n{"request":"restart"}\r\nrubbish\n')
+  t.strictSame(await next(), { event: 'warning', message: 'unknown request: rubbish' })
+  t.strictSame(requests, [{ request: 'poweroff' }, { request: 'restart' }])
+  await control.flush(10_000)
+  launcher.destroy()
+  await once(guest, 'close')
+  control.send({ event: 'failed', message: 'nobody listens' })
+  await control.flush(10_000)
+})
+
+t.test('the control line over a terminal, as a serial line is one', async t => {
+  const { master, slaveFd, slavePath } = openPty({ rows: 24, columns: 80 })
+  makeRaw(slaveFd, slavePath)
+  const guest = new FdStream(slaveFd)
+  const request = new Promise(resolve => new GuestControl(guest, resolve).send({ event: 'booting' }))
+  const [chunk] = await once(master, 'data')
+  t.equal(String(chunk), '{"event":"booting"}\n', 'no carriage return is added')
+  master.write('{"request":"poweroff"}\n')
+  t.strictSame(await request, { request: 'poweroff' })
+  guest.destroy()
+  master.destroy()
+})
+
+t.test('everything is mounted that a program expects', async t => {
+  const root = mkdtempSync(join(tmpdir(), 'init-'))
+  t.teardown(() => rmSync(root, { recursive: true }))
+  const fixture = fileURLToPath(new URL('../fixtures/mount-system.js', import.meta.url))
+  const { outcome, output } = await runToEnd([process.execPath, fixture, root], { mountNamespace: true })
+  t.strictSame(outcome, { code: 0 })
+  const { problems, again, mounted, ...dev } = JSON.parse(output)
+  t.strictSame(problems, [])
+  t.strictSame(again, [], 'what is mounted already is no failure')
+  t.strictSame(dev, { null: true, fd: '/proc/self/fd' })
+  for (const { target, optional } of systemMounts) if (!optional) t.ok(mounted.includes(target), target)
+})
+
+t.test('log lines have their priority, one record each', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'log-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'kmsg')
+  closeSync(openSync(path, 'w'))
+  const log = openKernelLog(path)
+  log('one')
+  log('two\nlines', 4)
+  t.equal(readFileSync(path, 'utf8'), '<6>cpud: one\n<4>cpud: two\n<4>cpud: lines\n')
+})
+
+/** Runs PID 1 in namespaces of its own; there reboot(2) ends it, with a signal that tells the command. */
+function bootInNamespace(config: object, ...args: string[]) {
+  const { master, slaveFd } = openPty({ rows: 24, columns: 80 })
+  const fixture = fileURLToPath(new URL('../fixtures/init.js', import.meta.url))
+  const command = ['--mount', '--pid', '--fork', '--uts', '--net', '--kill-child', process.execPath, fixture]
+  const child = spawn('unshare', [...command, JSON.stringify({ ...full, ...config }), ...args], {
+    stdio: ['ignore', 'ignore', 'inherit', slaveFd],
+  })
+  closeSync(slaveFd)
+  const lines = createInterface(master)[Symbol.asyncIterator]()
+  return {
+    master,
+    next: async () => JSON.parse((await lines.next()).value),
+    ended: once(child, 'exit'),
+  }
+}
+
+t.test('as process 1 of namespaces', async t => {
+  const limit = '/proc/sys/kernel/printk_devkmsg'
+  const before = readFileSync(limit)
+  t.teardown(() => writeFileSync(limit, before))
+  // The line was opened before /dev is hidden by another.
+  const config = { modules: ['/nope.ko'], control: '/proc/self/fd/3', network: undefined }
+
+  for (const [request, signal] of [
+    ['poweroff', 'SIGINT'],
+    ['restart', 'SIGHUP'],
+  ] as const) {
+    const { next, master, ended } = bootInNamespace(config)
+    t.strictSame(await next(), { event: 'booting' })
+    t.match(await next(), { event: 'warning', message: /ENOENT.*\/nope\.ko/ })
+    const ready = await next()
+    t.match(ready, { event: 'ready', kernel: String, uptimeMs: Number, listening: ['vsock/3:17010'] })
+    master.write(`{"request":"${request}"}\n`)
+    const [code, endedBy] = await ended
+    // unshare(1) ends as its child did.
+    t.strictSame(endedBy ?? code, endedBy === null ? 128 + constants.signals[signal] : signal)
+    master.destroy()
+  }
+
+  const { next, master, ended } = bootInNamespace({ ...config, modules: [] }, 'no address to listen on')
+  t.strictSame(await next(), { event: 'booting' })
+  t.strictSame(await next(), { event: 'failed', message: 'no address to listen on' })
+  await ended
+  master.destroy()
+})

@@ -1,0 +1,68 @@
+// Reads as a manual: what each part of a machine adds to QEMU's command line and to the kernel's.
+
+import t from 'tap'
+import * as devices from '../../qemu/devices.js'
+
+const line = (device: devices.Device) => device.qemu.join(' ')
+
+t.test('board', t => {
+  t.equal(
+    line(devices.board({ memoryMiB: 1024, cpus: 1, sharedMemory: false })),
+    '-nodefaults -no-user-config -no-reboot -display none -machine q35,hpet=off,smbus=off,sata=off -m 1024M -smp 1',
+  )
+  t.match(
+    line(devices.board({ memoryMiB: 512, cpus: 2, sharedMemory: true })),
+    '-object memory-backend-memfd,id=memory,size=512M,share=on -machine q35,hpet=off,smbus=off,sata=off,memory-backend=memory -m 512M -smp 2',
+  )
+  t.end()
+})
+
+t.test('processor', t => {
+  t.equal(line(devices.acceleration('kvm')), '-accel kvm -cpu host')
+  t.equal(line(devices.acceleration('tcg')), '-accel tcg,thread=multi -cpu max')
+  t.end()
+})
+
+t.test('serial lines: the console into a file, the control line on a socket', t => {
+  t.equal(
+    line(devices.consoleLog('/run/v/console.log')),
+    '-chardev file,id=console,path=/run/v/console.log -serial chardev:console',
+  )
+  t.equal(
+    line(devices.controlLine('/run/a,b/control.sock')),
+    '-chardev socket,id=control,path=/run/a,,b/control.sock,server=on,wait=on -serial chardev:control',
+  )
+  t.equal(line(devices.monitor('/run/v/qmp.sock')), '-qmp unix:/run/v/qmp.sock,server=on,wait=off')
+  t.end()
+})
+
+t.test('ways to reach the guest', t => {
+  t.equal(line(devices.vsock({ cid: 3 })), '-device vhost-vsock-pci,guest-cid=3')
+  t.equal(
+    line(devices.userNetwork({ hostPort: 40000, guestPort: 17010 })),
+    '-netdev user,id=network,hostfwd=tcp:127.0.0.1:40000-:17010 -device virtio-net-pci,netdev=network,romfile=',
+  )
+  t.end()
+})
+
+t.test('share', t => {
+  t.equal(
+    line(devices.share({ index: 0, tag: 'src', socket: '/run/v/virtiofs-src.sock' })),
+    '-chardev socket,id=share0,path=/run/v/virtiofs-src.sock -device vhost-user-fs-pci,chardev=share0,tag=src',
+  )
+  t.end()
+})
+
+t.test('all together', t => {
+  const parts = [
+    devices.boot({ image: '/k', initrd: '/i', append: 'loglevel=7' }),
+    devices.consoleLog('/c'),
+    devices.vsock({ cid: 4 }),
+    devices.vsockLoopback(),
+  ]
+  const args = devices.commandLine(parts)
+  t.strictSame(args.slice(0, 4), ['-kernel', '/k', '-initrd', '/i'])
+  t.strictSame(args.slice(-2), ['-append', 'panic=-1 quiet loglevel=7 console=ttyS0'])
+  t.strictSame(devices.wantedModules(parts), ['vmw_vsock_virtio_transport', 'vsock_loopback'])
+  t.end()
+})
