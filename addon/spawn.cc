@@ -186,10 +186,14 @@ class Watch {
   static void OnReadable(uv_poll_t* poll, int, int) {
     auto watch = static_cast<Watch*>(poll->data);
     Napi::HandleScope scope(watch->env_);
-    std::initializer_list<napi_value> nothing;
-    watch->callback_.MakeCallback(watch->env_.Global(), nothing, *watch->context_);
-    if (watch->env_.IsExceptionPending()) {
-      napi_fatal_exception(watch->env_, watch->env_.GetAndClearPendingException().Value());
+    // Not through Napi::Function, which makes an error of its own of a failed call: in a worker that is being
+    // terminated that is fatal.
+    napi_status status = napi_make_callback(watch->env_, *watch->context_, watch->env_.Global(),
+                                            watch->callback_.Value(), 0, nullptr, nullptr);
+    napi_value exception;
+    if (status == napi_pending_exception &&
+        napi_get_and_clear_last_exception(watch->env_, &exception) == napi_ok) {
+      napi_fatal_exception(watch->env_, exception);
     }
   }
 

@@ -2,7 +2,7 @@
 // puts the whole directory into a guest; it also runs on its own: `node dist/bundle/cpud.cjs -version`.
 // usage: node scripts/bundle.mjs [ENTRY [DIRECTORY]]
 
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,6 +11,7 @@ import { build } from 'esbuild'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const entry = resolve(process.argv[2] ?? join(root, 'src/bin/cpud.ts'))
 const directory = resolve(process.argv[3] ?? join(root, 'dist/bundle'))
+const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 /** Becomes `directory` when it is complete. */
 const unfinished = `${directory}.${process.pid}`
 
@@ -53,7 +54,7 @@ async function bundle() {
     format: 'cjs',
     // A bundle has no import.meta; what asks for its own URL gets the bundle's.
     banner: { js: 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
-    define: { 'import.meta.url': 'bundleUrl' },
+    define: { 'import.meta.url': 'bundleUrl', CPU_HARNESS_VERSION: JSON.stringify(version) },
     // ssh2 takes its ciphers' order from it where it is installed, and does without it.
     external: ['cpu-features'],
     plugins: [nativeModules],

@@ -34,9 +34,13 @@ export async function runSession(client: ssh2.Client, options: SessionOptions): 
     ? new RawTerminal(options.stdin as ReadStream, options.stdout as WriteStream)
     : undefined
   const channel = await execute(client, options, terminal)
-  using _signals = forwardSignals(channel)
+  let giveUp: (code: number) => void = () => {}
+  const givenUp = new Promise<number>(resolve => {
+    giveUp = resolve
+  })
+  using _signals = forwardSignals(channel, () => giveUp(signalExitCode(constants.signals.SIGINT)))
   terminal?.onResize(({ rows, columns }) => channel.setWindow(rows, columns, 0, 0))
-  return await follow(client, channel, options)
+  return await Promise.race([follow(client, channel, options), givenUp])
 }
 
 function isTerminal(stream: Readable | Writable): boolean {
@@ -80,11 +84,11 @@ function lost(): CpuError {
   return new CpuError('ERR_CPU_SESSION', 'the connection was lost before the command ended')
 }
 
-function forwardSignals(channel: ssh2.ClientChannel): Disposable {
+function forwardSignals(channel: ssh2.ClientChannel, giveUp: () => void): Disposable {
   let interrupts = 0
   const listeners = FORWARDED_SIGNALS.map(name => {
     const listener = () => {
-      if (name === 'SIGINT' && ++interrupts > 1) channel.destroy()
+      if (name === 'SIGINT' && ++interrupts > 1) giveUp()
       else if (channel.writable) channel.signal(name.slice('SIG'.length))
     }
     process.on(name, listener)
@@ -100,43 +104,34 @@ function forwardSignals(channel: ssh2.ClientChannel): Disposable {
 /** Joins the streams until the channel is closed, and tells how the program ended. */
 function follow(client: ssh2.Client, channel: ssh2.ClientChannel, options: SessionOptions): Promise<number> {
   const { stdin, stdout, stderr, signal } = options
-  return new Promise((resolve, reject) => {
+  const over = new AbortController()
+  const listen = { signal: over.signal }
+  return new Promise<number>((resolve, reject) => {
     let exitCode: number | undefined
-    let failure: unknown
-    const stop = (reason: unknown) => {
-      failure ??= reason
-      channel.destroy()
-    }
-    const onAbort = () => stop(signal?.reason)
+    const conclude = () => (exitCode === undefined ? reject(lost()) : resolve(exitCode))
+    channel.on('exit', (code: number | null, signalName?: string) => {
+      exitCode = code ?? signalExitCode(signalNumber(signalName))
+    })
+    channel.once('close', conclude)
+    client.once('close', conclude)
+    // Nothing waits for the other side here: the connection is closed next, and the program dies with it.
+    signal?.addEventListener('abort', () => reject(signal.reason), listen)
     const onOutputError = (error: NodeJS.ErrnoException) => {
       // Nobody reads what the program writes: it ends as if it had got SIGPIPE.
-      exitCode = signalExitCode(constants.signals.SIGPIPE)
-      stop(error.code === 'EPIPE' ? undefined : error)
+      if (error.code === 'EPIPE') resolve(signalExitCode(constants.signals.SIGPIPE))
+      else reject(error)
     }
-    const onLost = () => stop(exitCode === undefined ? lost() : undefined)
-    channel.on('exit', (code: number | null, signalName?: string) => {
-      exitCode ??= code ?? signalExitCode(signalNumber(signalName))
-    })
-    channel.on('error', () => channel.destroy())
-    channel.once('close', () => {
-      signal?.removeEventListener('abort', onAbort)
-      client.off('close', onLost)
-      stdin.unpipe(channel)
-      stdin.pause()
-      stdout.off('error', onOutputError)
-      stderr.off('error', onOutputError)
-      if (failure !== undefined) reject(failure)
-      else if (exitCode === undefined) reject(lost())
-      else resolve(exitCode)
-    })
-    client.once('close', onLost)
-    signal?.addEventListener('abort', onAbort, { once: true })
     stdout.on('error', onOutputError)
     stderr.on('error', onOutputError)
+    channel.on('error', () => channel.destroy())
     channel.pipe(stdout, { end: false })
     channel.stderr.pipe(stderr, { end: false })
     stdin.on('error', () => channel.end())
     stdin.pipe(channel)
+  }).finally(() => {
+    over.abort()
+    stdin.unpipe(channel)
+    stdin.pause()
   })
 }
 

@@ -1,4 +1,6 @@
 // The user's terminal: raw while a session with a terminal runs, and restored however we end.
+import { saveTerminal } from '../native/pty.js'
+import { makeRaw } from '../native/system.js'
 import type { ReadStream, WriteStream } from 'node:tty'
 
 export interface WindowSize {
@@ -8,15 +10,14 @@ export interface WindowSize {
 
 /** The terminal of this process, in raw mode from construction until disposed. */
 export class RawTerminal implements Disposable {
-  readonly #input: ReadStream
   readonly #output: WriteStream
+  readonly #unsetRaw: () => void
   readonly #restore = () => this[Symbol.dispose]()
   #onResize: (() => void) | undefined
 
   constructor(input: ReadStream, output: WriteStream) {
-    this.#input = input
     this.#output = output
-    input.setRawMode(true)
+    this.#unsetRaw = setRaw(input)
     process.once('exit', this.#restore)
   }
 
@@ -33,6 +34,27 @@ export class RawTerminal implements Disposable {
   [Symbol.dispose](): void {
     process.off('exit', this.#restore)
     if (this.#onResize !== undefined) this.#output.off('resize', this.#onResize)
-    if (!this.#input.destroyed) this.#input.setRawMode(false)
+    this.#unsetRaw()
+  }
+}
+
+/**
+ * Raw as cfmakeraw(3) has it: Node's own raw mode still puts a carriage return before each line feed that the
+ * other side's terminal sends, which full-screen programs do not expect.
+ */
+function setRaw(input: ReadStream): () => void {
+  if (process.platform !== 'linux') {
+    input.setRawMode(true)
+    return () => input.setRawMode(false)
+  }
+  const { fd } = input as ReadStream & { fd: number }
+  const restore = saveTerminal(fd)
+  makeRaw(fd, 'terminal')
+  return () => {
+    try {
+      restore()
+    } catch {
+      // hung up: there is nothing left to restore
+    }
   }
 }

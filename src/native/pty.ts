@@ -141,3 +141,12 @@ function applyMode(attributes: Uint32Array, place: Place, value: number): void {
   if (value === 0 && set !== bits) return
   attributes[word] = (attributes[word]! & ~bits) | (value === 0 ? 0 : set)
 }
+
+/** Reads the settings of the terminal `fd`; the function that comes back sets them again. Throws a SystemError. */
+export function saveTerminal(fd: number): () => void {
+  const attributes = new Uint32Array(attributeCount)
+  check(binding.getTerminalAttributes(fd, attributes), 'tcgetattr', `descriptor ${fd}`)
+  return () => {
+    check(binding.setTerminalAttributes(fd, attributes), 'tcsetattr', `descriptor ${fd}`)
+  }
+}

@@ -224,8 +224,12 @@ export class Program extends EventEmitter<ProgramEvents> {
     this.emit('ended', this.#leftover)
   }
 
-  /** The supervisor was killed; the kernel then kills the program (PR_SET_PDEATHSIG). */
+  /**
+   * The supervisor was killed. The kernel then kills the program (PR_SET_PDEATHSIG); its process group is
+   * killed here, and what has left that group escapes.
+   */
   #concludeWithoutWord(): void {
+    killGroup(this.pid)
     this.#concluded = true
     const error = new CpuError(
       'ERR_CPU_SPAWN_SUPERVISOR',
@@ -234,6 +238,14 @@ export class Program extends EventEmitter<ProgramEvents> {
     )
     if (this.pid === undefined) this.emit('failed', { stage: 'supervisor', error, exitCode: 125 })
     else this.emit('exit', { signal: 'SIGKILL', problem: error })
+  }
+}
+
+function killGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, 'SIGKILL')
+  } catch {
+    // Nothing is left of it.
   }
 }
 

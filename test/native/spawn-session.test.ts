@@ -149,8 +149,8 @@ t.test('a step that hangs is ended', async t => {
 })
 
 t.test('a supervisor that is killed takes the program with it, and that is told', async t => {
-  const { program, outcome, ended, marker } = run('exec sleep 1000')
-  await once(program, 'started')
+  const { program, outcome, ended, marker } = run('sleep 1000 & sleep 1000')
+  await until(() => processesWith(marker).length >= 3)
   process.kill(program.supervisorPid, 'SIGKILL')
   t.match(await outcome, { signal: 'SIGKILL', problem: { code: 'ERR_CPU_SPAWN_SUPERVISOR' } })
   await ended
