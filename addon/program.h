@@ -130,12 +130,12 @@ class Program {
 
   void TakeSteps() {
     umask(0);
-    for (size_t i = 0; i < request_.steps.size(); i++) {
+    for (size_t i = 0; i < request_.steps.size();) {
       const Step& step = request_.steps[i];
-      int error = Take(step);
-      if (error == 0 || step.on_failure == kIgnore) continue;
-      if (step.on_failure == kAbort) Fail(kStep, error, static_cast<int>(i));
-      Tell({kStepFailed, 0, static_cast<int>(i), error});
+      const int error = Take(step);
+      if (error != 0 && step.on_failure == kAbort) Fail(kStep, error, static_cast<int>(i));
+      if (error != 0 && step.on_failure == kReport) Tell({kStepFailed, 0, static_cast<int>(i), error});
+      i = error == 0 ? i + 1 : step.next;
     }
   }
 

@@ -45,7 +45,8 @@ std::vector<Step> Steps(Napi::Value value) {
     auto step = array.Get(i).As<Napi::Object>();
     steps.push_back({static_cast<Op>(Int(step.Get("op"))), static_cast<OnFailure>(Int(step.Get("onFailure"))),
                      Bytes(step.Get("source")), Bytes(step.Get("target")), Bytes(step.Get("type")),
-                     Bytes(step.Get("data")), Uint(step.Get("flags")), Uint(step.Get("mode"))});
+                     Bytes(step.Get("data")), Uint(step.Get("flags")), Uint(step.Get("mode")),
+                     Uint(step.Get("next"))});
   }
   return steps;
 }

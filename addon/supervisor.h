@@ -44,6 +44,7 @@ struct Step {
   std::string source, target, type, data;
   unsigned long flags;
   mode_t mode;
+  size_t next;  // where to go on if this one fails
 };
 
 struct SpawnRequest {

@@ -24,15 +24,20 @@ const REAP_INTERVAL_MS = 500
  * the control line or SIGTERM, SIGINT or SIGPWR. Only for process 1. Whatever fails but the daemon is a warning.
  */
 export async function runInit(
-  config: GuestConfig,
-  startDaemon: (log: (line: string) => void) => Promise<Service>,
+  readConfig: () => GuestConfig,
+  startDaemon: (config: GuestConfig, log: (line: string) => void) => Promise<Service>,
 ): Promise<never> {
   const problems = mountSystem()
   liftKernelLogLimit()
   const init = new Init(openKernelLog())
   init.guard()
   for (const problem of problems) init.warn(problem)
-  await init.boot(config, startDaemon).catch(error => init.fail(error))
+  try {
+    const config = readConfig()
+    await init.boot(config, log => startDaemon(config, log))
+  } catch (error) {
+    await init.fail(error)
+  }
   return new Promise<never>(() => {})
 }
 

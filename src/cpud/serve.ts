@@ -65,8 +65,10 @@ export async function serveAsInit({
 }: {
   debug?: ((line: string) => void) | undefined
 }): Promise<never> {
-  const config = parseGuestConfig(fs.readFileSync(GUEST_CONFIG_PATH, 'utf8'))
-  return runInit(config, log => startGuestService(config, log, debug))
+  return runInit(
+    () => parseGuestConfig(fs.readFileSync(GUEST_CONFIG_PATH, 'utf8')),
+    (config, log) => startGuestService(config, log, debug),
+  )
 }
 
 /** The service of a guest, as its configuration has it. */

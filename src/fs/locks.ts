@@ -119,34 +119,44 @@ export class Locks {
     for (const waiter of [...waiters]) waiter.attempt()
   }
 
-  #apply(file: LocalFile, { type, start, length }: LockRegion): number {
-    const fd = file.lockFd >= 0 ? file.lockFd : file.fd
-    if (type === 'unlock' && file.isFlocked) {
-      file.isFlocked = false
-      return binding.fsFlock(file.fd, lockTypes.unlock)
+  #apply(file: LocalFile, region: LockRegion): number {
+    const type = lockTypes[region.type]
+    if (isWhole(region) && (file.isFlocked || (region.type !== 'unlock' && this.#needsFlock(file)))) {
+      return this.#flock(file, region)
     }
-    const result = binding.fsLock(fd, lockTypes[type], start, length)
-    if (result !== failure.EBADF || type === 'unlock') return result
-    return this.#applyDespiteMode(file, { type, start, length })
+    const fd = file.lockFd >= 0 ? file.lockFd : file.fd
+    const result = binding.fsLock(fd, type, region.start, region.length)
+    if (result !== failure.EBADF || region.type === 'unlock' || file.lockFd >= 0) return result
+    return this.#lockDespiteMode(file, region)
+  }
+
+  /** Where nothing can be opened for writing, shared and exclusive locks only meet as those of flock(2). */
+  #needsFlock(file: LocalFile): boolean {
+    return this.#isReadOnly || file.node.kind === 'directory'
   }
 
   /**
-   * A lock that the file's open mode does not allow. POSIX locks would not be asked for in that mode, so it comes
-   * from flock(2) in the guest, which asks for no mode and arrives as a lock of the whole file.
+   * A lock that the file's open mode does not allow. POSIX locks are not asked for in that mode, so it comes from
+   * flock(2) in the guest, which asks for no mode and arrives as a lock of the whole file.
    */
-  #applyDespiteMode(file: LocalFile, { type, start, length }: LockRegion): number {
-    if (file.lockFd < 0 && file.node.kind === 'file' && !this.#isReadOnly) {
-      const path = this.#table.descriptor(file.node)
-      if (path < 0) return path
-      const fd = this.#table.openDescriptor(() => binding.fsOpen(path, openFlag.readWrite))
-      if (fd >= 0) {
-        file.lockFd = fd
-        return binding.fsLock(fd, lockTypes[type], start, length)
-      }
-    }
-    if (start !== 0n || length !== 0n) return failure.EBADF
+  #lockDespiteMode(file: LocalFile, region: LockRegion): number {
+    const path = this.#table.descriptor(file.node)
+    if (path < 0 || this.#isReadOnly) return failure.EBADF
+    const fd = this.#table.openDescriptor(() => binding.fsOpen(path, openFlag.readWrite))
+    if (fd < 0) return isWhole(region) ? this.#flock(file, region) : failure.EBADF
+    // As flock(2) does, the lock held is dropped before another is taken: it would be in its own way.
+    binding.fsLock(file.fd, lockTypes.unlock, 0n, 0n)
+    file.lockFd = fd
+    return binding.fsLock(fd, lockTypes[region.type], region.start, region.length)
+  }
+
+  #flock(file: LocalFile, { type }: LockRegion): number {
     const result = binding.fsFlock(file.fd, lockTypes[type])
-    if (result === 0) file.isFlocked = true
+    if (result === 0) file.isFlocked = type !== 'unlock'
     return result
   }
+}
+
+function isWhole({ start, length }: LockRegion): boolean {
+  return start === 0n && length === 0n
 }

@@ -12,6 +12,8 @@ export interface NativeStep {
   readonly data: Buffer
   readonly flags: number
   readonly mode: number
+  /** Index of the step to go on with if this one fails. */
+  readonly next: number
 }
 
 export interface NativeSpawnRequest {

@@ -47,7 +47,13 @@ function fillIn(data: string, target: string, fileConnectionFd: number | undefin
   return data.replaceAll(FILE_DESCRIPTOR_PLACEHOLDER, String(fileConnectionFd))
 }
 
-function nativeStep(step: Step, fileConnectionFd: number | undefined): NativeStep {
+/** The first step after `index` that has another origin. */
+function nextOrigin(steps: readonly Step[], index: number): number {
+  const next = steps.findIndex((step, i) => i > index && step.origin !== steps[index]?.origin)
+  return next === -1 ? steps.length : next
+}
+
+function nativeStep(step: Step, next: number, fileConnectionFd: number | undefined): NativeStep {
   const what = `${step.op} step (${step.origin})`
   const mount = step.op === 'mount' ? step : { source: '', target: step.path, type: '', data: '', flags: 0 }
   return {
@@ -59,6 +65,7 @@ function nativeStep(step: Step, fileConnectionFd: number | undefined): NativeSte
     data: bytes(fillIn(mount.data, mount.target, fileConnectionFd), what),
     flags: mount.flags,
     mode: step.op === 'mkdir' ? step.mode : 0,
+    next,
   }
 }
 
@@ -66,7 +73,9 @@ function nativeStep(step: Step, fileConnectionFd: number | undefined): NativeSte
 export function nativeRequest(request: ProgramRequest): NativeSpawnRequest {
   if (request.argv.length === 0) throw invalid('no argument vector')
   return {
-    steps: request.steps.map(step => nativeStep(step, request.fileConnectionFd)),
+    steps: request.steps.map((step, index, all) =>
+      nativeStep(step, nextOrigin(all, index), request.fileConnectionFd),
+    ),
     mountNamespace: request.mountNamespace,
     fileConnectionFd: request.fileConnectionFd ?? -1,
     argv: request.argv.map((argument, i) => bytes(argument, `argument ${i}`)),

@@ -304,7 +304,7 @@ t.test('extended attributes: those of the user only', async t => {
     const fid = await client.walk(root, 'f')
     try {
       await client.call('Txattrcreate', { fid, name, size: BigInt(value.length), flags })
-      if (value !== '') await client.write(fid, value)
+      if (value !== '') await client.write(fid, Buffer.from(value, 'latin1'))
     } finally {
       await client.clunk(fid)
     }

@@ -62,7 +62,7 @@ t.test('a failed step: reported and gone on, ignored, or the end', async t => {
     tmpfs(missing, { source: 'home', type: 'nosuchfs', onFailure: 'report' }),
     tmpfs(missing, { onFailure: 'ignore' }),
     mkdir('/proc/nothing', 'report'),
-  ]
+  ].map((step, index) => ({ ...step, origin: `fstab:${index + 1}` }))
   const reported = await runToEnd('echo on', { steps, mountNamespace: true })
   t.strictSame(reported.outcome, { code: 0 })
   t.equal(reported.output, 'on\n')
@@ -73,6 +73,15 @@ t.test('a failed step: reported and gone on, ignored, or the end', async t => {
       [2, 'ENOENT: no such file or directory, mkdir /proc/nothing'],
     ],
   )
+  const line = { origin: 'fstab:1' }
+  const grouped = [
+    tmpfs(missing, { ...line, onFailure: 'report' }),
+    { ...mkdir(missing, 'report'), ...line },
+    mkdir(join(folder, 'd'), 'report'),
+  ]
+  const skipped = await runToEnd(`ls ${folder}`, { steps: grouped, mountNamespace: true })
+  t.notMatch(skipped.output, 'missing', 'what the same line asks for besides is left out')
+  t.match(skipped.output, /^d$/m)
   const aborting = [mkdir(join(folder, 'c')), tmpfs(missing)]
   const aborted = await runToEnd('echo on', { steps: aborting, mountNamespace: true })
   t.match(aborted.outcome, { stage: 'step', exitCode: 125, step: aborting[1], error: { code: 'ENOENT' } })

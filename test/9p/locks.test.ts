@@ -1,0 +1,141 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { encode } from '../../src/9p/codec.js'
+import type { Message } from '../../src/9p/messages.js'
+import { openLocalTree } from '../../src/fs/local-tree.js'
+import { type NinepClient, NinepServer } from '../fixtures/ninep-client.js'
+
+const READ = 0
+const WRITE = 1
+const UNLOCK = 2
+const SUCCESS = 0
+const BLOCKED = 1
+const BLOCK = 1
+
+async function fileServer(t: Test, readOnly = false) {
+  const directory = mkdtempSync('/tmp/export-')
+  writeFileSync(join(directory, 'f'), 'x')
+  const tree = openLocalTree(directory, { readOnly })
+  const server = new NinepServer(tree)
+  t.teardown(async () => {
+    await server.close()
+    tree.dispose()
+    rmSync(directory, { recursive: true })
+  })
+  return { server, ...(await server.attached()) }
+}
+
+function request(fid: number, type: number, start = 0n, length = 0n, flags = 0): Message<'Tlock'> {
+  return { fid, type, flags, start, length, processId: 1, clientId: 'guest' }
+}
+
+async function lock(client: NinepClient, ...args: Parameters<typeof request>): Promise<number> {
+  return (await client.call('Tlock', request(...args))).status
+}
+
+t.test('between two fids, and two connections', async t => {
+  const { server, client, root } = await fileServer(t)
+  const other = await server.attached()
+  const a = await client.open(root, 'f', 2)
+  const b = await client.open(root, 'f', 2)
+  const c = await other.client.open(other.root, 'f', 2)
+  t.equal(await lock(client, a, WRITE, 10n, 10n), SUCCESS)
+  t.equal(await lock(client, b, WRITE, 15n, 1n), BLOCKED)
+  t.equal(await lock(other.client, c, READ, 19n, 5n), BLOCKED)
+  t.equal(await lock(other.client, c, WRITE, 20n, 0n), SUCCESS)
+  t.equal(await lock(client, b, READ, 0n, 10n), SUCCESS)
+  t.equal(await lock(client, a, READ, 0n, 10n), SUCCESS)
+  t.equal(await lock(client, a, WRITE, 0n, 10n), BLOCKED)
+
+  const test = { start: 0n, length: 0n, processId: 7, clientId: 'guest' }
+  const held = await other.client.call('Tgetlock', { fid: c, type: UNLOCK, ...test })
+  t.match(held, { clientId: 'guest', start: 0n, length: 10n, type: READ })
+  const free = await client.call('Tgetlock', { fid: a, type: WRITE, ...test, start: 12n, length: 1n })
+  t.match(free, { type: UNLOCK, start: 12n, length: 1n })
+
+  await client.clunk(b)
+  t.equal(await lock(client, a, WRITE, 0n, 10n), SUCCESS, 'the locks of a fid end with it')
+  other.client.socket.destroy()
+  await server.served[1]
+  t.equal(await lock(client, a, WRITE, 20n, 0n), SUCCESS, 'and those of a connection')
+  await t.rejects(lock(client, a, 9), { code: 'EINVAL' })
+  await t.rejects(lock(client, root, READ), { code: 'EBADF' })
+})
+
+t.test('a blocking lock waits without holding up anything', async t => {
+  const { server, client, root } = await fileServer(t)
+  const other = await server.attached()
+  const a = await client.open(root, 'f', 2)
+  const b = await other.client.open(other.root, 'f', 2)
+  await lock(client, a, WRITE)
+  let isDone = false
+  const waiting = lock(other.client, b, WRITE, 0n, 0n, BLOCK).then(status => {
+    isDone = true
+    return status
+  })
+  await other.client.attributes(b)
+  t.notOk(isDone)
+  await lock(client, a, UNLOCK)
+  t.equal(await waiting, SUCCESS)
+  t.equal(await lock(client, a, READ), BLOCKED)
+
+  const again = lock(client, a, WRITE, 0n, 0n, BLOCK)
+  await client.attributes(a)
+  await other.client.clunk(b)
+  t.equal(await again, SUCCESS, 'the end of the other file lets it go on')
+})
+
+t.test('a flushed lock is neither answered nor held', async t => {
+  const { client, root } = await fileServer(t)
+  const a = await client.open(root, 'f', 2)
+  const b = await client.open(root, 'f', 2)
+  await lock(client, a, WRITE)
+  client.log = []
+  const tag = client.newTag()
+  client.exchange(encode('Tlock', tag, request(b, WRITE, 0n, 0n, BLOCK)), tag).catch(() => {})
+  await client.call('Tflush', { oldtag: tag })
+  await lock(client, a, UNLOCK)
+  t.equal(await lock(client, a, WRITE), SUCCESS, 'the one that was flushed did not get it')
+  t.notOk(client.log.some(frame => frame.tag === tag))
+  t.equal((await client.call('Tgetattr', { fid: a, mask: 0n }, tag)).qid.type, 0, 'the tag is free')
+})
+
+t.test('a fid that waits for a lock can be clunked', async t => {
+  const { client, root } = await fileServer(t)
+  const a = await client.open(root, 'f', 2)
+  const b = await client.open(root, 'f', 2)
+  await lock(client, a, WRITE)
+  const waiting = lock(client, b, WRITE, 0n, 0n, BLOCK)
+  await client.clunk(b)
+  t.equal(await waiting, 2, 'P9_LOCK_ERROR')
+})
+
+t.test('flock on what is open for reading only', async t => {
+  const { client, root } = await fileServer(t)
+  const a = await client.open(root, 'f', 0)
+  const b = await client.open(root, 'f', 0)
+  t.equal(await lock(client, a, WRITE), SUCCESS)
+  t.equal(await lock(client, b, READ), BLOCKED)
+  t.equal(await lock(client, a, UNLOCK), SUCCESS)
+  t.equal(await lock(client, b, READ), SUCCESS)
+  t.equal(await lock(client, b, WRITE), SUCCESS, 'from shared to exclusive')
+  t.equal(await lock(client, a, READ), BLOCKED)
+  const d = await client.walk(root)
+  await client.call('Tlopen', { fid: d, flags: 0 })
+  t.equal(await lock(client, d, WRITE), SUCCESS, 'directories too')
+})
+
+t.test('flock on a read-only export', async t => {
+  const { client, root } = await fileServer(t, true)
+  const a = await client.open(root, 'f', 0)
+  const b = await client.open(root, 'f', 0)
+  t.equal(await lock(client, a, WRITE), SUCCESS)
+  t.equal(await lock(client, b, WRITE), BLOCKED)
+  t.equal(await lock(client, b, READ), BLOCKED)
+  t.equal(await lock(client, a, READ), SUCCESS)
+  t.equal(await lock(client, b, READ), SUCCESS)
+  t.equal(await lock(client, b, WRITE), BLOCKED)
+  await client.clunk(a)
+  t.equal(await lock(client, b, WRITE), SUCCESS)
+})
