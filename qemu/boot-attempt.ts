@@ -39,8 +39,6 @@ export interface Attempt {
   readonly virtiofsds: readonly Virtiofsd[]
 }
 
-const CONTROL_LIMIT_MS = 10_000
-
 /** Resolves when the guest is ready. Throws MachineError; what was started is in the state on disk either way. */
 export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   const { directory, settings, options, keys } = attempt
@@ -159,7 +157,7 @@ async function awaitReady(
   })
   let line: ControlLine | undefined
   const guestReady = async () => {
-    line = await openControlLine(files.control, CONTROL_LIMIT_MS, cancel.signal)
+    line = await openControlLine(files.control, settings.timeoutMs, cancel.signal)
     for await (const told of line.events()) {
       guestSpoke = true
       // QEMU has read it by now, and nobody else needs it: there is a key in it.

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream, existsSync, readdirSync, statSync } from 'node:fs'
 import { constants, copyFile, mkdtemp, open, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
@@ -150,8 +150,7 @@ async function baseEntries({ node, libraries, bundle, modules }: BaseParts): Pro
   for (const [path, data] of Object.entries(TEXT_FILES)) add({ type: 'file', path, data })
   for (const path of libraries) add({ type: 'copy', path, from: await realpath(path), mode: 0o755 })
   add({ type: 'copy', path: 'cpu-harness/node', from: node, mode: 0o755 })
-  for (const from of bundle)
-    add({ type: 'copy', path: `cpu-harness/${from.slice(from.lastIndexOf('/') + 1)}`, from })
+  for (const from of bundle) add({ type: 'copy', path: `cpu-harness/${basename(from)}`, from })
   for (const { name, path } of modules)
     add({ type: 'file', path: guestModulePath(name), data: await readModule(path) })
   add({ type: 'file', path: 'init', data: INIT, mode: 0o755 })
@@ -163,10 +162,11 @@ async function imageKey(large: readonly string[], small: readonly string[]): Pro
   const hash = createHash('sha256').update(`${LAYOUT}${INIT}${JSON.stringify([DIRECTORIES, TEXT_FILES])}`)
   for (const path of large) {
     const { size, mtimeMs } = statSync(path)
-    hash.update(`${path} ${size} ${mtimeMs}\n`)
+    // Not the directory: the same file may be seen from a guest under another name.
+    hash.update(`${basename(path)} ${size} ${mtimeMs}\n`)
   }
   for (const path of small) {
-    hash.update(`${path.slice(path.lastIndexOf('/') + 1)}\n`)
+    hash.update(`${basename(path)}\n`)
     await pipeline(createReadStream(path), hash, { end: false })
   }
   return `${hash.digest('hex').slice(0, 32)}.cpio`

@@ -32,8 +32,9 @@ export interface ProbeOptions {
 
 export const QEMU = 'qemu-system-x86_64'
 
-const KVM_LIMIT_MS = 5_000
-const SANDBOX_LIMIT_MS = 5_000
+/** Generous: in a guest that is emulated itself, QEMU takes seconds to start. */
+const KVM_LIMIT_MS = 15_000
+const SANDBOX_LIMIT_MS = 15_000
 const KEEP_MS = 10 * 60_000
 
 /** Whether a guest runs on KVM here, with the processor that our machines get. */

@@ -35,6 +35,8 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
   const { user, host } = splitUser(destination)
   const { address, config } = locate(host, values.net, values.sp)
   const environment = rawEnvironment()
+  // The parent's PWD may be stale, and a logical one may lead through links that are not served.
+  environment.set('PWD', Buffer.from(process.cwd()))
   return {
     address,
     username: values.user ?? user ?? config.user ?? os.userInfo().username,

@@ -173,7 +173,10 @@ function signalNumber(name: string): number {
 }
 
 function describeFailure(failure: ProgramFailure, name: Buffer): string {
-  if (failure.stage !== 'exec') return failure.error.message
+  const { step, error } = failure
+  if (step?.op === 'mount' && step.type === '9p' && error.code === 'ENODEV')
+    return `${error.message} (this kernel has no 9P: boot one that has, or do without files with -9p=false)`
+  if (failure.stage !== 'exec') return error.message
   if (failure.exitCode === 127) return `${name}: command not found`
-  return `${name}: cannot be executed: ${failure.error.message}`
+  return `${name}: cannot be executed: ${error.message}`
 }

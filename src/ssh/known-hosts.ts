@@ -15,7 +15,7 @@ interface KnownHost {
   readonly key: Buffer
 }
 
-/** What the files say of a key: `changed` when they hold another of the same type for this name. */
+/** What the files say of a key: `changed` when they hold only others for this name. */
 export type Verdict =
   | { kind: 'known' }
   | { kind: 'unknown' }
@@ -53,7 +53,10 @@ export async function verifyKnownHost(key: Buffer, policy: HostKeyPolicy): Promi
   const shown = `${keyType(key)} ${fingerprint(key)}`
   if (policy.expected !== undefined) {
     if (policy.expected.equals(key)) return
-    throw refusal(`the host key of ${name} is not the one that -hk names: it is ${shown}`, 'nothing was sent')
+    throw refusal(
+      `the host key of ${name} is not the one that -hk names: it is ${shown}`,
+      "give the .pub file of that machine's host key with -hk FILE",
+    )
   }
   const verdict = judge(name, key, policy.files.flatMap(readKnownHosts))
   switch (verdict.kind) {
@@ -93,16 +96,16 @@ async function acceptUnknown(key: Buffer, shown: string, policy: HostKeyPolicy):
   }
 }
 
-function remedyForUnknown({ strict, confirm, files }: HostKeyPolicy): string {
+function remedyForUnknown({ strict, confirm, files }: HostKeyPolicy): string | undefined {
   if (strict === 'ask' && confirm === undefined) {
     return `add it to ${files[0] ?? 'known_hosts'}, or give it with -hk FILE, or connect once from a terminal`
   }
   return strict === 'yes'
     ? `add it to ${files[0] ?? 'known_hosts'}, or give it with -hk FILE`
-    : 'nothing was sent'
+    : undefined
 }
 
-function refusal(message: string, remedy: string): CpuError {
+function refusal(message: string, remedy: string | undefined): CpuError {
   return new CpuError('ERR_CPU_HOST_KEY', message, { remedy })
 }
 

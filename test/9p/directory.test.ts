@@ -16,10 +16,12 @@ async function emptyExport(t: Test, parent: string, msize?: number) {
   return { directory, ...(await server.attached(msize)) }
 }
 
-for (const parent of ['/tmp', '/dev/shm']) {
-  t.test(`100,000 entries that come and go, on ${parent}`, async t => {
+for (const [parent, kept] of [
+  ['/tmp', 30_000],
+  ['/dev/shm', 100_000],
+] as const) {
+  t.test(`${kept} entries that come and go, on ${parent}`, async t => {
     const { directory, client, root } = await emptyExport(t, parent)
-    const kept = 100_000
     for (let i = 0; i < kept; i++) writeFileSync(join(directory, `kept-${i}`), '')
     for (let i = 0; i < 2000; i++) writeFileSync(join(directory, `gone-${i}`), '')
     const fid = await client.walk(root)
@@ -27,7 +29,7 @@ for (const parent of ['/tmp', '/dev/shm']) {
     const seen = new Map<string, number>()
     let requests = 0
     for (let offset = 0n; ; requests++) {
-      const { data } = await client.call('Treaddir', { fid, offset, count: 60_000 })
+      const { data } = await client.call('Treaddir', { fid, offset, count: 20_000 })
       const entries = parseEntries(data)
       if (entries.length === 0) break
       for (const { name } of entries) seen.set(name, (seen.get(name) ?? 0) + 1)

@@ -236,10 +236,6 @@ t.test('a client that does not read its replies is not read from', async t => {
   client.socket.resume()
   await client.exchange(encode('Tclunk', 5000, { fid: root }), 5000)
   t.equal(received, 500 * (11 + count) + 7, 'nothing is lost')
-}), 5000)
-  await last
-  replies = client.log.length
-  t.equal(replies, 3001, 'nothing is lost')
 })
 
 t.test('a signal ends it; requests and replies are traced', async t => {
