@@ -100,9 +100,7 @@ function remedyForUnknown({ strict, confirm, files }: HostKeyPolicy): string | u
   if (strict === 'ask' && confirm === undefined) {
     return `add it to ${files[0] ?? 'known_hosts'}, or give it with -hk FILE, or connect once from a terminal`
   }
-  return strict === 'yes'
-    ? `add it to ${files[0] ?? 'known_hosts'}, or give it with -hk FILE`
-    : undefined
+  return strict === 'yes' ? `add it to ${files[0] ?? 'known_hosts'}, or give it with -hk FILE` : undefined
 }
 
 function refusal(message: string, remedy: string | undefined): CpuError {
