@@ -88,16 +88,16 @@ export async function baseImage({
   signal,
 }: ImageOptions): Promise<string> {
   const node = await realpath(process.execPath)
-  const native = filesIn(bundle).filter(path => path.endsWith('.node'))
+  const native = guestFiles(bundle).filter(path => path.endsWith('.node'))
   const libraries = await sharedLibraries([node, ...native])
   const tree = new ModuleTree(kernel.modulesDirectory)
   const { files: modules } = await tree.plan([...GUEST_MODULES, ...NESTED_MODULES])
   const large = [node, ...libraries, ...modules.map(({ path }) => path)]
   const directory = join(cacheDirectory(), 'images')
-  const image = await cached(join(directory, await imageKey(large, filesIn(bundle))), async temporary => {
+  const image = await cached(join(directory, await imageKey(large, guestFiles(bundle))), async temporary => {
     signal?.throwIfAborted()
     await withStrippedNode(node, async stripped => {
-      const entries = await baseEntries({ node: stripped, libraries, bundle: filesIn(bundle), modules })
+      const entries = await baseEntries({ node: stripped, libraries, bundle: guestFiles(bundle), modules })
       await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
         ...(signal === undefined ? {} : { signal }),
       })
@@ -184,9 +184,10 @@ async function withStrippedNode(node: string, use: (path: string) => Promise<voi
   }
 }
 
-function filesIn(directory: string): string[] {
+/** What of the bundle a guest needs. */
+function guestFiles(directory: string): string[] {
   return readdirSync(directory)
-    .filter(name => name.endsWith('.cjs') || name.endsWith('.node'))
+    .filter(name => name === 'cpud.cjs' || name.endsWith('.node'))
     .sort()
     .map(name => join(directory, name))
 }

@@ -1,16 +1,15 @@
-// Makes dist/bundle: cpud as one file for Node 20, with the native modules it loads beside it. The launcher
-// puts the whole directory into a guest; it also runs on its own: `node dist/bundle/cpud.cjs -version`.
-// usage: node scripts/bundle.mjs [ENTRY [DIRECTORY]]
+// Makes dist/bundle: each command as one file for Node 20, with the native modules they load beside them. One
+// file starts twice as fast as a hundred; cpud and the native modules are what the launcher puts into a guest.
 
 import { copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const entry = resolve(process.argv[2] ?? join(root, 'src/bin/cpud.ts'))
-const directory = resolve(process.argv[3] ?? join(root, 'dist/bundle'))
+const commands = ['cpu', 'cpud', 'cpu-vm']
+const directory = join(root, 'dist/bundle')
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 /** Becomes `directory` when it is complete. */
 const unfinished = `${directory}.${process.pid}`
@@ -46,8 +45,9 @@ try {
 
 async function bundle() {
   await build({
-    entryPoints: [entry],
-    outfile: join(unfinished, 'cpud.cjs'),
+    entryPoints: commands.map(command => join(root, `src/bin/${command}.ts`)),
+    outdir: unfinished,
+    outExtension: { '.js': '.cjs' },
     bundle: true,
     platform: 'node',
     target: 'node20',

@@ -16,7 +16,7 @@ const FLAGS = defineFlags({
   vsock: { kind: 'boolean', help: 'show it over real vhost-vsock, in the nested lab' },
 })
 
-const bin = (name: string) => path.join(packageRoot(), `dist/src/bin/${name}.js`)
+const bin = (name: string) => path.join(packageRoot(), `dist/bundle/${name}.cjs`)
 const NAME = 'demo'
 
 /** A command line of ours as the user would type it, run and timed. Throws when it does not end with `expected`. */

@@ -12,7 +12,7 @@ interface Import {
 }
 
 /** Static, dynamic and re-exporting ones, those of types included. */
-const SPECIFIER = /(?:^[^/]*\bfrom|^import|\bimport\()\s*'([^']+)'/gm
+const SPECIFIER = /(?:^[^/'"]*?\bfrom|^import|\bimport\()\s*'([^']+)'/gm
 
 const files = ['src', 'qemu'].flatMap(room =>
   readdirSync(join(packageRoot(), room), { recursive: true, encoding: 'utf8' })

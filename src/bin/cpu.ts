@@ -9,7 +9,7 @@ import { describeRun, runCommand } from '../client/run.js'
 import { clientOptions } from '../client/settings.js'
 import { version } from '../version.js'
 
-await runMain(
+void runMain(
   'cpu',
   async argv => {
     const flags = parseFlags(CPU_FLAGS, argv)

@@ -8,7 +8,7 @@ import type { Target } from '../fixtures/cpu-command.js'
 import { sessionSuite } from '../fixtures/session-suite.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 
-const CPUD = path.join(packageRoot(), 'dist/src/bin/cpud.js')
+const CPUD = path.join(packageRoot(), 'dist/bundle/cpud.cjs')
 
 t.test('unix-vsock', async t => {
   sessionSuite(t, await startCpud(t, 'unix-vsock'))

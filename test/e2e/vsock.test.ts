@@ -16,7 +16,7 @@ t.test('sockets, servers, half-close, back-pressure, 32-bit ports', async t => {
 
 t.test('cpu -net vsock reaches the cpud of its own machine', async t => {
   const { directory } = guest.machine
-  const inner = ['dist/src/bin/cpu.js', '-net', 'vsock', '-9p=false', '-key', path.join(directory, 'id_ed25519')]
+  const inner = ['dist/bundle/cpu.cjs', '-net', 'vsock', '-9p=false', '-key', path.join(directory, 'id_ed25519')]
   const uname = ['uname', '-n']
   const known = await run(['node', ...inner, '-hk', path.join(directory, 'host.pub'), '1', ...uname])
   t.same([known.code, known.stdout.toString()], [0, 'vsock\n'], known.stderr)
