@@ -20,7 +20,11 @@ const bin = (name: string) => path.join(packageRoot(), `dist/bundle/${name}.cjs`
 const NAME = 'demo'
 
 /** A command line of ours as the user would type it, run and timed. Throws when it does not end with `expected`. */
-async function show(label: string, argv: readonly string[], options: { env?: Record<string, string>; cwd: string; expected?: number }): Promise<void> {
+async function show(
+  label: string,
+  argv: readonly string[],
+  options: { env?: Record<string, string>; cwd: string; expected?: number },
+): Promise<void> {
   const [command = '', ...args] = argv
   const started = performance.now()
   const { all, exitCode } = await execa(process.execPath, [bin(command), ...args], {
@@ -32,12 +36,14 @@ async function show(label: string, argv: readonly string[], options: { env?: Rec
   })
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   const environment = Object.entries(options.env ?? {}).map(([key, value]) => `${key}="${value}" `)
-  const typed = environment.join('') + argv.map(word => (/[\s'"|$;]/.test(word) ? quoteWord(word) : word)).join(' ')
+  const typed =
+    environment.join('') + argv.map(word => (/[\s'"|$;]/.test(word) ? quoteWord(word) : word)).join(' ')
   console.log(`\n# ${label}\n$ ${typed}`)
   if (all !== '') console.log(all)
   console.log(`exit code ${exitCode}, ${seconds} s`)
   const { expected = 0 } = options
-  if (exitCode !== expected) throw new CpuError('ERR_CPU_DEMO', `${typed}: exit code ${exitCode} instead of ${expected}`)
+  if (exitCode !== expected)
+    throw new CpuError('ERR_CPU_DEMO', `${typed}: exit code ${exitCode} instead of ${expected}`)
 }
 
 async function demonstrate(): Promise<number> {
@@ -47,7 +53,11 @@ async function demonstrate(): Promise<number> {
   fs.writeFileSync(path.join(directory, 'mine.txt'), 'a file of yours\n')
   fs.writeFileSync(path.join(shared, 'hello.txt'), 'a file on a virtiofs share\n')
   const options = { cwd: directory }
-  await show('a guest is booted; what was chosen, and why', ['cpu-vm', 'start', '-v', '-name', NAME, '-share', `myfs=${shared}`], options)
+  await show(
+    'a guest is booted; what was chosen, and why',
+    ['cpu-vm', 'start', '-v', '-name', NAME, '-share', `myfs=${shared}`],
+    options,
+  )
   try {
     const machine = listMachines().find(({ state }) => state.name === NAME)?.state
     if (machine === undefined) throw new CpuError('ERR_CPU_DEMO', `the machine ${NAME} is not listed`)
@@ -55,27 +65,51 @@ async function demonstrate(): Promise<number> {
     const host = machine.cid === undefined ? byName : ['cpu', '-net', 'vsock', String(machine.cid)]
     await show(`its kernel (this host runs ${os.release()})`, [...host, 'uname', '-r'], options)
     await show('a command', [...host, 'date'], options)
-    await show('a file of yours is read there, in your current directory', [...host, 'cat', 'mine.txt'], options)
-    await show('a file is written there ...', [...byName, 'sh', '-c', 'uname -a > written-there.txt'], options)
-    console.log(`... and is here: ${fs.readFileSync(path.join(directory, 'written-there.txt'), 'utf8').trim()}`)
+    await show(
+      'a file of yours is read there, in your current directory',
+      [...host, 'cat', 'mine.txt'],
+      options,
+    )
+    await show(
+      'a file is written there ...',
+      [...byName, 'sh', '-c', 'uname -a > written-there.txt'],
+      options,
+    )
+    console.log(
+      `... and is here: ${fs.readFileSync(path.join(directory, 'written-there.txt'), 'utf8').trim()}`,
+    )
     const env = { CPU_FSTAB: 'myfs /mnt virtiofs rw 0 0' }
-    await show('a virtiofs share, mounted for this one command', [...byName, 'cat', '/mnt/hello.txt'], { ...options, env })
-    await show('the exit code of a command that fails', [...byName, 'sh', '-c', 'exit 42'], { ...options, expected: 42 })
+    await show('a virtiofs share, mounted for this one command', [...byName, 'cat', '/mnt/hello.txt'], {
+      ...options,
+      env,
+    })
+    await show('the exit code of a command that fails', [...byName, 'sh', '-c', 'exit 42'], {
+      ...options,
+      expected: 42,
+    })
   } finally {
     await show('the end of the guest', ['cpu-vm', 'stop', NAME], options)
     fs.rmSync(directory, { recursive: true })
   }
-  const over = process.env['CPU_DEMO_NESTED'] === undefined ? '' : ' All of this ran in a guest itself, with KVM and vhost-vsock emulated.'
+  const over =
+    process.env['CPU_DEMO_NESTED'] === undefined
+      ? ''
+      : ' All of this ran in a guest itself, with KVM and vhost-vsock emulated.'
   console.log(`\nThat was the main job.${over}`)
   return 0
 }
 
 async function demonstrateNested(): Promise<number> {
-  console.log('booting the outer guest, whose KVM and vhost-vsock work; all that follows happens inside it, emulated twice')
+  console.log(
+    'booting the outer guest, whose KVM and vhost-vsock work; all that follows happens inside it, emulated twice',
+  )
   await using lab = await startNestedLab({ onMessage: line => console.log(line) })
   const self = [process.execPath, 'dist/scripts/demo.js']
   const cpu = [bin('cpu'), ...lab.cpuArguments(self, { CPU_DEMO_NESTED: '1' })]
-  const { exitCode } = await execa(process.execPath, cpu, { reject: false, stdio: ['ignore', 'inherit', 'inherit'] })
+  const { exitCode } = await execa(process.execPath, cpu, {
+    reject: false,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   return exitCode ?? 1
 }
 

@@ -42,7 +42,17 @@ export async function startNestedLab(options: NestedLabOptions = {}): Promise<Ne
     cpuArguments(command, environment = {}) {
       const there = { XDG_RUNTIME_DIR: '/run', XDG_CACHE_HOME: cacheHome(), ...environment }
       const variables = Object.entries(there).map(([key, value]) => `${key}=${value}`)
-      return ['-9p=false', '-fstab', fstabFile, outer.name, 'env', '-C', packageRoot(), ...variables, ...command]
+      return [
+        '-9p=false',
+        '-fstab',
+        fstabFile,
+        outer.name,
+        'env',
+        '-C',
+        packageRoot(),
+        ...variables,
+        ...command,
+      ]
     },
     async [Symbol.asyncDispose]() {
       await outer.stop()
@@ -61,6 +71,11 @@ function labFstab(): string {
   const places = new Set(['/usr', '/bin', '/lib', '/lib64', '/etc', nodePrefix, cacheHome(), packageRoot()])
   return formatFstab([
     { source: 'host', target: HOST_MOUNT, type: 'virtiofs', options: 'ro' },
-    ...[...places].map(place => ({ source: `${HOST_MOUNT}${place}`, target: place, type: 'none', options: 'bind' })),
+    ...[...places].map(place => ({
+      source: `${HOST_MOUNT}${place}`,
+      target: place,
+      type: 'none',
+      options: 'bind',
+    })),
   ])
 }

@@ -59,6 +59,10 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
   }
 }
 
+function warn(line: string): void {
+  console.error(`cpu: ${line}`)
+}
+
 function splitUser(destination: string): { user: string | undefined; host: string } {
   const at = destination.includes('/') ? -1 : destination.lastIndexOf('@')
   return at <= 0
@@ -72,7 +76,7 @@ function locate(
   net: Network | undefined,
   port: number | undefined,
 ): { address: Address; config: HostConfig } {
-  const config = hostConfig(configName(name, net))
+  const config = hostConfig(configName(name, net), warn)
   const named = net === undefined ? splitHost(name) : { net, host: name }
   const target = named.net === undefined && config.hostName !== undefined ? splitHost(config.hostName) : named
   const configuredPort = config.port === undefined ? undefined : parseU32(config.port)
@@ -129,7 +133,7 @@ function hostKeyPolicy(address: Address, config: HostConfig, hostKeyFile: string
     ],
     strict,
     confirm: process.stdin.isTTY && process.stderr.isTTY ? confirm : undefined,
-    warn: line => console.error(`cpu: ${line}`),
+    warn,
     expected:
       hostKeyFile === undefined ? undefined : parsePublicKey(readText(hostKeyFile, '-hk'), hostKeyFile),
   }

@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import SSHConfig from 'ssh-config'
+import { describeError } from '../cli/main.js'
 import { CpuError, UsageError } from '../errors.js'
 import { machineDirectories } from '../runtime-directory.js'
 
@@ -19,9 +20,9 @@ export interface HostConfig {
 }
 
 /** The configuration of `alias`, the first value of each keyword winning, as in OpenSSH. */
-export function hostConfig(alias: string): HostConfig {
+export function hostConfig(alias: string, warn: (line: string) => void = () => {}): HostConfig {
   const computed = new SSHConfig()
-  for (const file of configFiles()) computed.push(...readConfig(file))
+  for (const file of configFiles(warn)) computed.push(...readConfig(file))
   const values = computed.compute(alias, { ignoreCase: true })
   return {
     hostName: single(values['hostname']),
@@ -38,9 +39,20 @@ export function hostConfig(alias: string): HostConfig {
 }
 
 // The fragments first, since the first value wins: they are exact, and a user's `Host *` is not meant for them.
-function configFiles(): string[] {
-  const fragments = machineDirectories().map(directory => path.join(directory, 'ssh_config'))
+function configFiles(warn: (line: string) => void): string[] {
+  const fragments = machines(warn).map(directory => path.join(directory, 'ssh_config'))
   return [...fragments, path.join(os.homedir(), '.ssh/config'), '/etc/ssh/ssh_config']
+}
+
+/** A runtime directory that others can write to is not trusted, but hosts elsewhere can still be reached. */
+function machines(warn: (line: string) => void): string[] {
+  try {
+    return machineDirectories()
+  } catch (error) {
+    if (!(error instanceof CpuError)) throw error
+    warn(`machines that run here are not looked at: ${describeError(error)}`)
+    return []
+  }
 }
 
 function readConfig(file: string): SSHConfig {

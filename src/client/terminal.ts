@@ -1,7 +1,8 @@
 // The user's terminal: raw while a session with a terminal runs, and restored however we end.
+
+import type { ReadStream, WriteStream } from 'node:tty'
 import { saveTerminal } from '../native/pty.js'
 import { makeRaw } from '../native/system.js'
-import type { ReadStream, WriteStream } from 'node:tty'
 
 export interface WindowSize {
   readonly rows: number

@@ -3,16 +3,14 @@ import fs from 'node:fs'
 import path from 'node:path'
 import ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
+import { parseIdentity } from '../ssh/identity.js'
 
 /** The text of the private host key in `file`, which is made if it does not exist. Throws CpuError ERR_CPU_HOST_KEY_FILE. */
 export function loadHostKey(file: string): string {
   try {
-    return fs.readFileSync(file, 'utf8')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(file, cause)
-  }
-  try {
-    return createHostKey(file)
+    const text = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : createHostKey(file)
+    parseIdentity(file, text)
+    return text
   } catch (cause) {
     throw unusable(file, cause)
   }

@@ -116,7 +116,7 @@ export class Session {
     })
     this.#program = program
     const outcome = outcomeOf(program)
-    program.on('step-failed', (_step, error) => this.#say(error.message))
+    program.on('step-failed', (step, error) => this.#say(`${step.origin}: ${error.message}`))
     this.#stdio.join(this.#options.stream)
     return await this.#finish(program, this.#stdio, await outcome, args[0]!)
   }

@@ -71,19 +71,20 @@ async function listenNet(
   options: net.ListenOptions,
   onConnection: (stream: Duplex, peer: Peer) => void,
 ): Promise<Listener> {
-  if (options.path !== undefined) removeStaleSocket(options.path)
+  if (options.path !== undefined) await removeStaleSocket(options.path)
   const server = net.createServer({ allowHalfOpen: false, noDelay: true }, socket => {
     const { remoteAddress, remotePort } = socket
     onConnection(socket, { name: remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}` })
   })
-  // The socket file must not be open to others even for a moment.
-  const umask = options.path === undefined ? undefined : process.umask(0o177)
+  // The socket file, which listen() makes at once, must not be open to others even for a moment.
+  const umask = process.umask()
+  if (options.path !== undefined) process.umask(0o177)
   try {
     server.listen(options)
-    await once(server, 'listening')
   } finally {
-    if (umask !== undefined) process.umask(umask)
+    process.umask(umask)
   }
+  await once(server, 'listening')
   server.on('error', () => {})
   const bound = server.address()
   const actual =
@@ -99,10 +100,16 @@ function closeServer(server: { close(callback: () => void): unknown }): Promise<
   })
 }
 
-/** A socket file whose server is gone would make bind fail; one that is no socket is left alone. */
-function removeStaleSocket(path: string): void {
-  const found = fs.lstatSync(path, { throwIfNoEntry: false })
-  if (found?.isSocket() === true) fs.unlinkSync(path)
+/** A socket file whose server is gone would make bind fail. One that is served, or is no socket, is left alone. */
+async function removeStaleSocket(path: string): Promise<void> {
+  if (fs.lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return
+  const probe = net.connect(path)
+  const refused = await new Promise<boolean>(resolve => {
+    probe.once('connect', () => resolve(false))
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
+  })
+  probe.destroy()
+  if (refused) fs.unlinkSync(path)
 }
 
 const MAX_REQUEST_BYTES = 64

@@ -18,9 +18,13 @@ async function startCpud(t: Parameters<typeof temporaryDirectory>[0], net: 'unix
   const directory = temporaryDirectory(t)
   const file = (name: string) => path.join(directory, name)
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file('key')])
-  const daemon = spawn(process.execPath, [CPUD, '-net', net, '-addr', file('socket'), '-pk', file('key.pub'), '-hk', file('host')], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const daemon = spawn(
+    process.execPath,
+    [CPUD, '-net', net, '-addr', file('socket'), '-pk', file('key.pub'), '-hk', file('host')],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  )
   t.teardown(async () => {
     daemon.kill('SIGTERM')
     await once(daemon, 'exit')
@@ -28,5 +32,9 @@ async function startCpud(t: Parameters<typeof temporaryDirectory>[0], net: 'unix
   const [line] = await once(daemon.stderr, 'data')
   if (!String(line).includes('listening')) throw new Error(String(line))
   daemon.stderr.resume()
-  return { flags: ['-9p=false', '-net', net, '-key', file('key'), '-hk', file('host.pub')], host: file('socket'), env: {} }
+  return {
+    flags: ['-9p=false', '-net', net, '-key', file('key'), '-hk', file('host.pub')],
+    host: file('socket'),
+    env: {},
+  }
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
-import t, { type Test } from "tap"
+import t, { type Test } from 'tap'
 import { fetchDebianKernel } from '../../qemu/index.js'
 import { cpu, type Target } from '../fixtures/cpu-command.js'
 import { startGuest } from '../fixtures/guest.js'
@@ -19,7 +19,13 @@ interface Failure {
   readonly says: RegExp
 }
 
-async function fails(t: Test, flags: string[], operands: string[], expected: Failure, target: Partial<Target> = {}): Promise<void> {
+async function fails(
+  t: Test,
+  flags: string[],
+  operands: string[],
+  expected: Failure,
+  target: Partial<Target> = {},
+): Promise<void> {
   const [host = '', ...command] = operands
   const whole = { flags: [...(target.flags ?? []), ...flags], host, env: { HOME: directory, ...target.env } }
   const { code, stdout, stderr } = await cpu(whole, command, { input: '', timeoutMs: 60_000 })
@@ -31,13 +37,28 @@ async function fails(t: Test, flags: string[], operands: string[], expected: Fai
 
 t.test('command lines that make no sense', async t => {
   const usage = (says: RegExp) => ({ code: 2, says })
-  await fails(t, ['-net', 'vsock'], ['three', 'date'], usage(/"three" is no vsock context ID \(give a number/))
+  await fails(
+    t,
+    ['-net', 'vsock'],
+    ['three', 'date'],
+    usage(/"three" is no vsock context ID \(give a number/),
+  )
   await fails(t, [], ['vsock/99999999999', 'date'], usage(/is no vsock context ID/))
-  await fails(t, ['-sp', '70000'], ['localhost', 'date'], usage(/port 70000 is out of range \(give a number from 1 to 65535\)/))
+  await fails(
+    t,
+    ['-sp', '70000'],
+    ['localhost', 'date'],
+    usage(/port 70000 is out of range \(give a number from 1 to 65535\)/),
+  )
   await fails(t, ['-sp', '0'], ['localhost', 'date'], usage(/port 0 is out of range/))
   await fails(t, ['-nte', 'vsock'], ['3', 'date'], usage(/-nte.*did you mean -net/))
   await fails(t, ['-net', 'pigeon'], ['3', 'date'], usage(/pigeon/))
-  await fails(t, ['-fstab', '/no/such/fstab'], ['localhost', 'date'], usage(/cannot read \/no\/such\/fstab \(-fstab\)/))
+  await fails(
+    t,
+    ['-fstab', '/no/such/fstab'],
+    ['localhost', 'date'],
+    usage(/cannot read \/no\/such\/fstab \(-fstab\)/),
+  )
   await fails(t, ['-namespace', 'lib'], ['localhost', 'date'], usage(/"lib"/))
   await fails(t, ['-9p=false', '-namespace', '/lib'], ['localhost', 'date'], usage(/needs files to bind/))
 })
@@ -45,10 +66,25 @@ t.test('command lines that make no sense', async t => {
 t.test('hosts that do not answer as they should', async t => {
   const lost = (says: RegExp) => ({ code: 255, says })
   await fails(t, [], ['no-such-host.invalid', 'date'], lost(/no-such-host.invalid.*\(check the name/))
-  await fails(t, ['-sp', '1'], ['127.0.0.1', 'date'], lost(/127.0.0.1:1: connection refused \(is cpud running there/))
+  await fails(
+    t,
+    ['-sp', '1'],
+    ['127.0.0.1', 'date'],
+    lost(/127.0.0.1:1: connection refused \(is cpud running there/),
+  )
   await fails(t, ['-net', 'unix'], ['/no/such/socket', 'date'], lost(/ENOENT.*\(is there such a socket/))
-  await fails(t, ['-key', '/no/such/key'], ['127.0.0.1', 'date'], lost(/cannot read the private key \/no\/such\/key: no such file/))
-  await fails(t, ['-key', '/etc/passwd'], ['127.0.0.1', 'date'], lost(/cannot use \/etc\/passwd as a private key/))
+  await fails(
+    t,
+    ['-key', '/no/such/key'],
+    ['127.0.0.1', 'date'],
+    lost(/cannot read the private key \/no\/such\/key: no such file/),
+  )
+  await fails(
+    t,
+    ['-key', '/etc/passwd'],
+    ['127.0.0.1', 'date'],
+    lost(/cannot use \/etc\/passwd as a private key/),
+  )
   const mute = await server(t, () => {})
   await fails(t, ['-timeout', '1s', '-sp', mute], ['127.0.0.1', 'date'], lost(/no answer in time/))
   const garbage = await server(t, socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
@@ -74,7 +110,8 @@ async function server(t: Test, onConnection: (socket: net.Socket) => void): Prom
 t.test('a guest without 9P (a cloud kernel), and keys that are not its', async t => {
   const kernel = await fetchDebianKernel({ flavour: 'cloud-amd64' })
   const guest = await startGuest(t, { name: 'cloud', kernel: kernel.image })
-  const on = (flags: string[], says: RegExp) => fails(t, flags, [guest.host, 'date'], { code: 255, says }, guest)
+  const on = (flags: string[], says: RegExp) =>
+    fails(t, flags, [guest.host, 'date'], { code: 255, says }, guest)
   await on([], /ENODEV.*type 9p \(this kernel has no 9P: .*-9p=false\)/)
   await on(['-key', key], /accepts none of our keys \(tried .*key\) \(give the right one with -key/)
   await on(['-hk', `${key}.pub`], /the host key of .* is not the one that -hk names/)

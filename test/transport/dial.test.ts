@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import net from 'node:net'
 import path from 'node:path'
@@ -39,6 +40,20 @@ t.test('a unix socket is open to its user alone, and goes with its listener', as
   t.equal((await import('node:fs')).statSync(file).mode & 0o777, 0o600)
   await listener.close()
   await t.rejects(dial({ net: 'unix', path: file }, LIMIT), { code: 'ERR_CPU_CONNECT', message: /ENOENT/ })
+})
+
+t.test('a socket file that nobody serves any more is replaced, one that is served is not', async t => {
+  const address: Address = { net: 'unix', path: path.join(temporaryDirectory(t), 's') }
+  spawnSync(process.execPath, [
+    '-e',
+    `require('net').createServer().listen('${address.path}', () => process.kill(process.pid, 'SIGKILL'))`,
+  ])
+  const listener = await listen(address, stream => stream.destroy())
+  t.teardown(() => listener.close())
+  await t.rejects(
+    listen(address, () => {}),
+    { code: 'ERR_CPU_LISTEN', message: /EADDRINUSE/ },
+  )
 })
 
 t.test('a failure names address and remedy', async t => {
