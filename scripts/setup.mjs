@@ -101,7 +101,9 @@ function build() {
   const gyp = join(ROOT, 'node_modules/node-gyp/bin/node-gyp.js')
   stamped('node_modules/.installed', ['package-lock.json'], () => {
     say('installing npm packages')
-    run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], headers())
+    // Not `npm ci`: it refuses a lock file that lacks optional packages of other platforms, which not every
+    // registry carries.
+    run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], headers())
   })
   if (!existsSync(join(ROOT, 'build/Makefile'))) run('node', [gyp, 'configure', '--silent'], headers())
   say('building')
