@@ -65,9 +65,9 @@ inline int MakeDirectory(const char* path, mode_t mode) {
   if (int error = MakeParents(path)) return error;
   if (mkdir(path, mode) == 0) return 0;
   if (errno != EEXIST) return errno;
+  // A file will do as well: it is what a file is bound to. mount(2) says whether the two go together.
   struct stat found;
-  if (stat(path, &found) < 0) return errno;
-  return S_ISDIR(found.st_mode) ? 0 : EEXIST;
+  return stat(path, &found) < 0 ? errno : 0;
 }
 
 inline int TouchFile(const char* path) {

@@ -3,9 +3,9 @@
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import ssh2 from 'ssh2'
 import { CpuError, UsageError } from '../src/errors.js'
 import { machineDirectories, openRuntimeDirectory } from '../src/runtime-directory.js'
+import { generateKey } from '../src/ssh/generate-key.js'
 import { type Address, knownHostsName } from '../src/transport/address.js'
 import type { Accelerator } from './devices.js'
 import { endProcesses, identifyProcess, isAlive, type ProcessIdentity } from './process-identity.js'
@@ -124,8 +124,8 @@ function isInUse(state: MachineState): boolean {
 
 /** New keys of a machine: the guest's own, and the one that logs in. */
 export function generateKeys(name: string): MachineKeys {
-  const host = ssh2.utils.generateKeyPairSync('ed25519', { comment: name })
-  const client = ssh2.utils.generateKeyPairSync('ed25519', { comment: `cpu-vm ${name}` })
+  const host = generateKey(name)
+  const client = generateKey(`cpu-vm ${name}`)
   return {
     hostKey: host.private,
     hostPublicKey: host.public,

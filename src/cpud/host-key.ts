@@ -1,8 +1,8 @@
 // The daemon's host key: made once, mode 0600, and kept.
 import fs from 'node:fs'
 import path from 'node:path'
-import ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
+import { generateKey } from '../ssh/generate-key.js'
 import { parseIdentity } from '../ssh/identity.js'
 
 /** The text of the private host key in `file`, which is made if it does not exist. Throws CpuError ERR_CPU_HOST_KEY_FILE. */
@@ -19,7 +19,7 @@ export function loadHostKey(file: string): string {
 /** Writes key and public key. Made beside and linked into place: of two daemons that start at once, one wins for both. */
 function createHostKey(file: string): string {
   fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
-  const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'cpud' })
+  const pair = generateKey('cpud')
   const temporary = `${file}.${process.pid}`
   fs.writeFileSync(temporary, pair.private, { mode: 0o600, flag: 'wx' })
   try {

@@ -23,7 +23,7 @@ export interface MountStep {
   readonly origin: string
 }
 
-/** Creates a directory and its missing parents; one that exists already is no failure. */
+/** Creates a directory and its missing parents; what exists already, be it a file, is left as it is. */
 export interface MkdirStep {
   readonly op: 'mkdir'
   readonly path: string

@@ -22,10 +22,11 @@ export function isBindable(directory: string): boolean {
 
 /**
  * Directories to start in, the first that exists. Where the user's files are mounted but no bind can (`/`, `/tmp`)
- * or does (no namespace) put the directory in its place, it is found below the mount.
+ * or does (no namespace) put the directory in its place, it is found below the mount; and so is one of, say,
+ * /dev/shm that the machine does not have.
  */
 export function workingDirectoryCandidates(directory: string, hasFiles: boolean): string[] {
-  if (!hasFiles || MACHINE_DIRECTORIES.some(own => isWithin(directory, own))) return [directory]
+  if (!hasFiles || [MOUNT_ROOT, '/tmp/local'].some(own => isWithin(directory, own))) return [directory]
   if (directory === '/' || directory === '/tmp') return [MOUNT_ROOT + directory]
   return [directory, MOUNT_ROOT + directory]
 }

@@ -1,13 +1,23 @@
 // The session around a program: its plan, its mount namespace, and the end of all its processes.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
+import { MS_BIND } from '../../src/linux/mount.js'
 import type { MountStep, OnFailure, Step } from '../../src/namespace/plan.js'
 import { isSupervisor } from '../../src/native/spawn.js'
 import { processesWith, run, runToEnd, until } from '../fixtures/run-program.js'
@@ -54,6 +64,18 @@ t.test('steps: mounts are seen inside, not outside, and gone afterwards', async 
   t.not(namespace, readlinkSync('/proc/self/ns/mnt'))
   t.notMatch(readFileSync('/proc/self/mounts', 'latin1'), at)
   t.strictSame(readdirSync(at), [], 'nothing was written to the directory below')
+})
+
+t.test('a file is bound to a file, which stands where a directory would be made', async t => {
+  const [here, there] = [join(folder, 'here'), join(folder, 'there')]
+  writeFileSync(here, 'bound')
+  writeFileSync(there, 'covered')
+  const bind = tmpfs(there, { source: here, type: '', flags: MS_BIND })
+  const { output, failedSteps } = await runToEnd(`cat ${there}`, {
+    steps: [mkdir(there), bind],
+    mountNamespace: true,
+  })
+  t.strictSame([output, failedSteps], ['bound', []])
 })
 
 t.test('a failed step: reported and gone on, ignored, or the end', async t => {
