@@ -13,7 +13,10 @@ t.test('the main job with what this machine has', async t => {
 
 t.test('cpu-vm run: a machine for one command, whose exit code comes through', async t => {
   const script = path.join(packageRoot(), 'dist/bundle/cpu-vm.cjs')
-  const child = spawn(process.execPath, [script, 'run', '--', 'sh', '-c', 'uname -s; exit 17'], { cwd: '/', env: cleanEnvironment() })
+  const child = spawn(process.execPath, [script, 'run', '--', 'sh', '-c', 'uname -s; exit 17'], {
+    cwd: '/',
+    env: cleanEnvironment(),
+  })
   const { code, stdout, stderr } = await collect(child, { input: '' })
   t.same([code, stdout.toString()], [17, 'Linux\n'], stderr)
 })
