@@ -16,11 +16,31 @@ namespace cpu {
 namespace files {
 namespace {
 
-// Device, inode number and mode (u64 u64 u32), 20 bytes.
-constexpr size_t kIdentitySize = 20;
+// Which file it is: dev8 ino8 mode4 birth8. The time of birth, in nanoseconds modulo 2^64, tells it from an
+// earlier file with the same inode number; it is 0 where the file system has none.
+constexpr size_t kIdentitySize = 28;
 
-void PutIdentity(const Bytes& out, const struct stat& st) {
-  Fields(out.data).U64(st.st_dev).U64(st.st_ino).U32(st.st_mode);
+// Writes the identity of an open file (`name` empty) or of an entry, which is not followed; 0 or -errno.
+int PutIdentity(const Bytes& out, int fd, const char* name) {
+  constexpr int kFlags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+  struct statx st;
+  if (statx(fd, name, kFlags, STATX_TYPE | STATX_INO | STATX_BTIME, &st) < 0) return -errno;
+  uint64_t birth = 0;
+  if ((st.stx_mask & STATX_BTIME) != 0) {
+    birth = static_cast<uint64_t>(st.stx_btime.tv_sec) * 1000000000 + st.stx_btime.tv_nsec;
+  }
+  uint64_t device = makedev(st.stx_dev_major, st.stx_dev_minor);
+  Fields(out.data).U64(device).U64(st.stx_ino).U32(st.stx_mode).U64(birth);
+  return 0;
+}
+
+// The descriptor with its identity written, or closed again and -errno.
+int WithIdentity(const Bytes& out, int fd) {
+  if (fd < 0) return -errno;
+  int error = PutIdentity(out, fd, "");
+  if (error == 0) return fd;
+  close(fd);
+  return error;
 }
 
 // The mode of a new file is the guest's, whose own umask was applied there; ours must not be applied a second
@@ -56,15 +76,7 @@ napi_value OpenRoot(napi_env env, napi_callback_info info) {
   Bytes out = args.Range(1, 0, kIdentitySize);
   if (out.data == nullptr) return args.Return(-EFAULT);
   int fd = Retry([&] { return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC); });
-  if (fd < 0) return args.Return(-errno);
-  struct stat st;
-  if (fstat(fd, &st) < 0) {
-    int error = errno;
-    close(fd);
-    return args.Return(-error);
-  }
-  PutIdentity(out, st);
-  return args.Return(fd);
+  return args.Return(WithIdentity(out, fd));
 }
 
 // fsLookup(dirfd, name, identity): an O_PATH descriptor of the entry itself, never of what a link points at
@@ -76,15 +88,7 @@ napi_value Lookup(napi_env env, napi_callback_info info) {
   if (out.data == nullptr) return args.Return(-EFAULT);
   int directory = args.Int(0);
   int fd = Retry([&] { return openat(directory, name.text(), O_PATH | O_NOFOLLOW | O_CLOEXEC); });
-  if (fd < 0) return args.Return(-errno);
-  struct stat st;
-  if (fstat(fd, &st) < 0) {
-    int error = errno;
-    close(fd);
-    return args.Return(-error);
-  }
-  PutIdentity(out, st);
-  return args.Return(fd);
+  return args.Return(WithIdentity(out, fd));
 }
 
 // fsIdentify(dirfd, name, identity): which file has that name, without opening it
@@ -94,11 +98,7 @@ napi_value Identify(napi_env env, napi_callback_info info) {
   if (name.error() != 0) return args.Return(name.error());
   Bytes out = args.Range(2, 0, kIdentitySize);
   if (out.data == nullptr) return args.Return(-EFAULT);
-  struct stat st;
-  constexpr int kFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
-  if (fstatat(args.Int(0), name.text(), &st, kFlags) < 0) return args.Return(-errno);
-  PutIdentity(out, st);
-  return args.Return(0);
+  return args.Return(PutIdentity(out, args.Int(0), name.text()));
 }
 
 // fsDuplicatePath(fd, identity): an O_PATH descriptor of the file open as fd
@@ -106,11 +106,8 @@ napi_value DuplicatePath(napi_env env, napi_callback_info info) {
   Args<2> args(env, info);
   Bytes out = args.Range(1, 0, kIdentitySize);
   if (out.data == nullptr) return args.Return(-EFAULT);
-  struct stat st;
-  if (fstat(args.Int(0), &st) < 0) return args.Return(-errno);
-  PutIdentity(out, st);
   DescriptorPath path(args.Int(0));
-  return args.Return(OrErrno(open(path.text(), O_PATH | O_CLOEXEC)));
+  return args.Return(WithIdentity(out, open(path.text(), O_PATH | O_CLOEXEC)));
 }
 
 // fsCreate(dirfd, name, flags, mode): a new regular file, open. O_EXCL always: what exists already is opened

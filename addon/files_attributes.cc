@@ -87,13 +87,19 @@ napi_value Chown(napi_env env, napi_callback_info info) {
   return args.Return(OrErrno(fchownat(args.Int(0), "", args.Uint(1), args.Uint(2), flags)));
 }
 
+// Seconds that no time_t can hold become the latest or earliest it can, which the kernel limits further.
+time_t Seconds(double value) {
+  constexpr double kLimit = 9e18;
+  return static_cast<time_t>(value >= kLimit ? kLimit : value <= -kLimit ? -kLimit : value);
+}
+
 // fsUtimes(fd, accessSeconds, accessNanoseconds, modificationSeconds, modificationNanoseconds):
 // nanoseconds may be UTIME_NOW or UTIME_OMIT
 napi_value Utimes(napi_env env, napi_callback_info info) {
   Args<5> args(env, info);
   DescriptorPath path(args.Int(0));
-  struct timespec times[2] = {{static_cast<time_t>(args.Double(1)), static_cast<long>(args.Uint(2))},
-                              {static_cast<time_t>(args.Double(3)), static_cast<long>(args.Uint(4))}};
+  struct timespec times[2] = {{Seconds(args.Double(1)), static_cast<long>(args.Uint(2))},
+                              {Seconds(args.Double(3)), static_cast<long>(args.Uint(4))}};
   return args.Return(OrErrno(utimensat(AT_FDCWD, path.text(), times, 0)));
 }
 

@@ -160,21 +160,29 @@ uint8_t TypeOf(int directory, const KernelEntry* entry) {
 // How entries get their identity: the file system's part of it, and what ".." is said to be, which at the
 // root of an export is the root itself.
 struct Numbering {
-  uint64_t device;
+  uint64_t prefix;
   uint64_t parent;
   uint32_t version;
 };
 
+// As fileId in src/fs/device.ts.
+uint64_t FileId(uint64_t prefix, uint64_t ino) {
+  constexpr uint64_t kScattered = uint64_t{1} << 63;
+  if (ino >> 48 == 0 && prefix < kScattered) return prefix | ino;
+  uint64_t x = ino + prefix;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return kScattered | (x ^ (x >> 31));
+}
+
 void PutEntry(uint8_t* out, int directory, const KernelEntry* entry, size_t length,
               const Numbering& numbering) {
   bool isParent = length == 2 && entry->d_name[0] == '.' && entry->d_name[1] == '.';
-  // Inode numbers of more than 48 bits are folded: nothing but the d_ino of a listing is made of this.
-  uint64_t number = (entry->d_ino ^ (entry->d_ino >> 48 << 32)) & ((uint64_t{1} << 48) - 1);
   uint8_t type = TypeOf(directory, entry);
   Fields(out)
       .U8(type == DT_DIR ? 0x80 : type == DT_LNK ? 0x02 : 0)
       .U32(type == DT_REG ? numbering.version : 0)
-      .U64(isParent ? numbering.parent : numbering.device | number)
+      .U64(isParent ? numbering.parent : FileId(numbering.prefix, entry->d_ino))
       .U64(static_cast<uint64_t>(entry->d_off))
       .U8(type)
       .U16(static_cast<uint16_t>(length))
@@ -214,7 +222,7 @@ int64_t List(int fd, int64_t cookie, const Bytes& out, const Numbering& numberin
   }
 }
 
-// fsReaddir(fd, cookie, buffer, at, count, device, parent, version): bytes of records written
+// fsReaddir(fd, cookie, buffer, at, count, prefix, parent, version): bytes of records written
 napi_value Readdir(napi_env env, napi_callback_info info) {
   Args<8> args(env, info);
   Bytes out = args.Range(2, args.Uint(3), args.Uint(4));

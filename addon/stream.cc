@@ -209,6 +209,17 @@ Napi::Value Pipe(const Napi::CallbackInfo& info) {
 }
 
 // Not repeated on EINTR: Linux has released the descriptor by then.
+Napi::Value DuplicateFd(const Napi::CallbackInfo& info) {
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  return Napi::Number::New(info.Env(), OrErrno(fcntl(fd, F_DUPFD_CLOEXEC, 3)));
+}
+
+// shutdownFd(fd): both directions, for every descriptor of this socket.
+Napi::Value ShutdownFd(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), OrErrno(shutdown(info[0].As<Napi::Number>().Int32Value(), SHUT_RDWR)));
+}
+
+// closeFd(fd)
 Napi::Value CloseFd(const Napi::CallbackInfo& info) {
   const int result = close(info[0].As<Napi::Number>().Int32Value());
   return Napi::Number::New(info.Env(), result < 0 && errno != EINTR ? -errno : 0);
@@ -220,6 +231,8 @@ void InitStream(Napi::Env env, Napi::Object exports) {
   exports.Set("Stream", Stream::Define(env));
   exports.Set("socketPair", Napi::Function::New<SocketPair>(env, "socketPair"));
   exports.Set("pipe", Napi::Function::New<Pipe>(env, "pipe"));
+  exports.Set("duplicateFd", Napi::Function::New<DuplicateFd>(env, "duplicateFd"));
+  exports.Set("shutdownFd", Napi::Function::New<ShutdownFd>(env, "shutdownFd"));
   exports.Set("closeFd", Napi::Function::New<CloseFd>(env, "closeFd"));
 }
 

@@ -1,10 +1,18 @@
 // Requests about open files: lopen, lcreate, read, write, readdir, fsync, lock, getlock.
 
 import { failure } from '../fs/failure.js'
-import type { LockRegion, LockType, OpenFile } from '../fs/tree.js'
+import type { ByteString, LockOwner, LockRegion, LockType, OpenFile } from '../fs/tree.js'
 import { headerSize } from './codec.js'
 import type { Fid, XattrWrite } from './fids.js'
-import { type Deferred, deferredMessage, type Handlers, type Outcome, qidOf, type Reply } from './session.js'
+import {
+  type Deferred,
+  deferredMessage,
+  type Handlers,
+  type Outcome,
+  qidOf,
+  type Reply,
+  type Session,
+} from './session.js'
 
 /** P9_LOCK_* of linux/include/net/9p/9p.h */
 const lockTypes: readonly LockType[] = ['read', 'write', 'unlock']
@@ -14,6 +22,8 @@ const lockError = 2
 const lockBlockFlag = 1
 /** Above this many, a blocking lock is answered like one that does not block, and the client asks again later. */
 const maxWaitingLocks = 4096
+/** Longest name of a client; Linux sends its host name, of at most 64 bytes. */
+const maxClientId = 255
 /** count4 before the data */
 const countSize = 4
 
@@ -103,16 +113,17 @@ export const fileHandlers: Handlers<
   },
 
   /** A blocking request is answered when the lock is there: told to come back, the kernel would sleep 30 s. */
-  Tlock(session, { fid: number, type, flags, start, length }, reply): Outcome {
+  Tlock(session, { fid: number, type, flags, ...request }, reply): Outcome {
     const file = session.fids.get(number)?.file
     if (file === undefined) return failure.EBADF
     const lockType = lockTypes[type]
-    if (lockType === undefined) return failure.EINVAL
-    const region: LockRegion = { type: lockType, start, length }
+    if (lockType === undefined || request.clientId.length > maxClientId) return failure.EINVAL
+    const region: LockRegion = { type: lockType, start: request.start, length: request.length }
+    const owner = lockOwner(session, request)
     const mayWait = (flags & lockBlockFlag) !== 0 && session.waitingLocks < maxWaitingLocks
-    const result = session.tree.lock(file, region)
+    const result = session.tree.lock(file, owner, region)
     if (result !== failure.EAGAIN || !mayWait) return reply.send('Rlock', { status: lockStatus(result) })
-    const pending = session.tree.lockWaiting(file, region)
+    const pending = session.tree.lockWaiting(file, owner, region)
     session.waitingLocks++
     const status = pending.result.then(last => {
       session.waitingLocks--
@@ -128,7 +139,8 @@ export const fileHandlers: Handlers<
     const type = lockTypes[request.type]
     if (type === undefined) return failure.EINVAL
     const { start, length, clientId } = request
-    const holder = session.tree.testLock(file, { type: type === 'unlock' ? 'write' : type, start, length })
+    const region = { type: type === 'unlock' ? 'write' : type, start, length } as const
+    const holder = session.tree.testLock(file, lockOwner(session, request), region)
     if (typeof holder === 'number') return holder
     if (holder === undefined) {
       const unlocked = lockTypes.indexOf('unlock')
@@ -142,6 +154,15 @@ export const fileHandlers: Handlers<
       clientId,
     })
   },
+}
+
+/**
+ * Linux sends a lock only once its own processes agree on it, with the process that asks. An open file that several
+ * processes share has one fid, and each of them drops "all its locks" with its own close; so not the fid, but the
+ * process is the owner, for locks of flock(2) too, which look the same.
+ */
+function lockOwner(session: Session, request: { processId: number; clientId: ByteString }): LockOwner {
+  return `${session.number} ${request.processId} ${request.clientId}`
 }
 
 function lockStatus(result: number): number {
@@ -167,7 +188,9 @@ async function readWaiting(read: ReadWaiting, file: OpenFile, count: number, off
   const length = await read(file, message, headerSize + countSize, count, offset)
   if (length < 0) return length
   message.writeUInt32LE(length, headerSize)
-  return message.subarray(0, headerSize + countSize + length)
+  const size = headerSize + countSize + length
+  // A short answer must not keep the memory of a long one until the client takes it.
+  return size < message.length / 2 ? Buffer.from(message.subarray(0, size)) : message.subarray(0, size)
 }
 
 function readXattr({ xattr }: Fid, offset: bigint, count: number, reply: Reply): number | Deferred {

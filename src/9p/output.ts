@@ -25,6 +25,8 @@ export class Output {
   #free: Block[] = []
   #full: Block[] = []
   #unsent = 0
+  /** Memory of blocks that were left for another, with what they hold. */
+  #left = 0
   #last = 0
 
   /** `onDrain` is called whenever the stream has taken something. */
@@ -34,9 +36,9 @@ export class Output {
     this.#block = this.#newBlock()
   }
 
-  /** Bytes written here that the stream has not got rid of. */
+  /** Bytes of memory that replies take until the stream has got rid of them. */
   get unsent(): number {
-    return this.#unsent
+    return this.#unsent + this.#left
   }
 
   /** From now on a reply may have up to this many bytes. */
@@ -49,7 +51,10 @@ export class Output {
   reserve(size: number): { bytes: Buffer; at: number } {
     let block = this.#block
     if (block.bytes.length - block.end < headerSize + size) {
-      this.#full.push(block)
+      if (block.end > 0) {
+        this.#full.push(block)
+        this.#left += block.bytes.length
+      }
       block = this.#free.pop() ?? this.#newBlock()
       this.#block = block
     }
@@ -103,8 +108,9 @@ export class Output {
     if (block.writes > 0 || block.start !== block.end) return
     block.start = 0
     block.end = 0
-    const isReusable = block.bytes.length === this.#blockSize && this.#free.length < keptBlocks
-    if (block !== this.#block && isReusable) this.#free.push(block)
+    if (block === this.#block) return
+    this.#left -= block.bytes.length
+    if (block.bytes.length === this.#blockSize && this.#free.length < keptBlocks) this.#free.push(block)
   }
 
   #sent(size: number): void {

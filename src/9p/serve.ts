@@ -44,8 +44,13 @@ const firstMsize = 8192
 const maxUnsent = 8 * 1024 * 1024
 /** What a reply that is not ready yet counts as, besides the data it asks for. */
 const deferredCost = 1024
+/** How long requests that lie there are handled before it is the turn of other connections, and how many at least. */
+const turnMs = 10
+const turnRequests = 16
 /** How long a client may take to read the last replies. */
 const lingerMs = 2000
+
+let connections = 0
 
 const handlers: Handlers<RequestName> = { ...sessionHandlers, ...fileHandlers, ...nameHandlers }
 
@@ -69,6 +74,7 @@ class Connection implements Session {
   readonly msizeLimit: number
   msize = 0
   waitingLocks = 0
+  readonly number = ++connections
   readonly #stream: Duplex
   readonly #trace: ((line: string) => void) | undefined
   readonly #resolve: () => void
@@ -83,6 +89,8 @@ class Connection implements Session {
   /** What the replies that are not ready may come to. */
   #deferredBytes = 0
   #isEnded = false
+  #turnEnd = 0
+  #turnRequests = 0
 
   constructor(stream: Duplex, tree: FileTree, options: ServeOptions, resolve: () => void) {
     this.tree = tree
@@ -139,6 +147,7 @@ class Connection implements Session {
 
   #work(handleFrames: () => void): void {
     if (this.#isEnded) return
+    this.#turnEnd = performance.now() + turnMs
     try {
       handleFrames()
     } catch (error) {
@@ -149,8 +158,14 @@ class Connection implements Session {
     }
     if (this.#isEnded) return
     this.#output.flush()
-    if (this.#frames.isHeld || this.#isFull) this.#stream.pause()
-    else if (this.#stream.isPaused()) this.#stream.resume()
+    if (this.#frames.isHeld || this.#isFull) {
+      this.#stream.pause()
+      if (!this.#isFull) setImmediate(() => this.#continue())
+    } else if (this.#stream.isPaused()) this.#stream.resume()
+  }
+
+  get #isTurnOver(): boolean {
+    return ++this.#turnRequests % turnRequests === 0 && performance.now() > this.#turnEnd
   }
 
   #request(bytes: Buffer, view: DataView, start: number, end: number): boolean {
@@ -168,7 +183,7 @@ class Connection implements Session {
       this.#reader.reset(bytes, view, start + headerSize, end)
       this.#dispatch(name as RequestName, type, tag)
     }
-    return !this.#isFull && !this.#isEnded
+    return !this.#isFull && !this.#isEnded && !this.#isTurnOver
   }
 
   #dispatch<N extends RequestName>(name: N, type: number, tag: number): void {

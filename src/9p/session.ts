@@ -22,6 +22,8 @@ export type Handler<N extends RequestName> = (session: Session, request: Message
 export type Handlers<N extends RequestName> = { readonly [K in N]: Handler<K> }
 
 export interface Session {
+  /** Tells connections apart, for as long as the process lives. */
+  readonly number: number
   readonly tree: FileTree
   readonly fids: FidTable
   /** The largest message allowed, in both directions; 0 until it is negotiated. */

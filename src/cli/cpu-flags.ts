@@ -39,6 +39,12 @@ export const CPU_FLAGS = defineFlags({
   },
   root: { kind: 'string', placeholder: 'DIR', default: '/', help: 'what of the local file system is served' },
   ro: { kind: 'boolean', help: 'serve it read-only' },
+  srv: {
+    kind: 'string',
+    placeholder: 'ADDRESS',
+    help: 'serve files alone, without host and command, on unix:PATH, tcp:HOST:PORT or vsock:PORT',
+  },
+  'srv-open': { kind: 'boolean', help: 'with -srv: where others can reach it too, who need no password' },
   tty: {
     kind: 'string',
     choices: ['auto', 'force', 'no'],
@@ -50,6 +56,7 @@ export const CPU_FLAGS = defineFlags({
   'dry-run': { kind: 'boolean', help: 'show what would be done there, and do nothing' },
   v: { kind: 'boolean', help: 'say what is done' },
   d: { kind: 'boolean', help: 'show the SSH protocol' },
+  dbg9p: { kind: 'boolean', help: 'show each 9P message' },
   version: { kind: 'boolean', help: 'show the version' },
   help: { kind: 'boolean', help: 'show this' },
   h: { kind: 'boolean', hidden: true, help: 'show this' },
@@ -63,6 +70,7 @@ export const CPU_HELP: HelpText = {
     { command: 'cpu board make test', does: 'on a host, or a Host of ssh_config' },
     { command: 'CPU_FSTAB="myfs /mnt virtiofs rw 0 0" cpu v ls /mnt', does: 'with a virtiofs share besides' },
     { command: 'cpu v', does: 'your shell, there' },
+    { command: 'cpu -srv unix:/tmp/9p -root . -ro', does: 'the file server alone, for any 9P client' },
   ],
   footer:
     "Exit code: the command's own; 128+n when signal n ended it; 255 when it could not be run; 2 for wrong usage.",

@@ -1,5 +1,4 @@
 // `cpu`'s main line: dial, authenticate, offer the files, run the command, return its exit code.
-import { randomBytes } from 'node:crypto'
 import type ssh2 from 'ssh2'
 import { serve9P } from '../9p/serve.js'
 import { openLocalTree } from '../fs/local-tree.js'
@@ -12,7 +11,7 @@ import { type HostKeyPolicy, verifyKnownHost } from '../ssh/known-hosts.js'
 import { quoteCommand } from '../ssh/quote.js'
 import { type Address, formatAddress } from '../transport/address.js'
 import { dial } from '../transport/dial.js'
-import { type FileService, offerFiles } from './file-service.js'
+import { createNonce, type FileService, offerFiles } from './file-service.js'
 import { runSession, type SessionStreams } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
@@ -26,7 +25,13 @@ export interface ClientOptions extends SessionStreams {
   readonly keepaliveIntervalMs: number
   /** What is served to the other side; undefined for nothing. */
   readonly files?:
-    | { readonly root: string; readonly readOnly: boolean; readonly timeoutMs: number }
+    | {
+        readonly root: string
+        readonly readOnly: boolean
+        readonly timeoutMs: number
+        /** Called with each 9P message in one line. */
+        readonly trace?: ((line: string) => void) | undefined
+      }
     | undefined
   /** The text of CPU_FSTAB: the namespace's binds and the user's own lines. */
   readonly fstab: string
@@ -70,16 +75,6 @@ const DISCONNECT_TIMEOUT_MS = 1000
 
 async function runOn(client: ssh2.Client, options: ClientOptions): Promise<number> {
   const files = options.files === undefined ? undefined : await startFiles(client, options.files, options)
-  const environment = new Map(options.environment)
-  if (options.fstab !== '') {
-    environment.set(FSTAB_VARIABLE, Buffer.from(options.fstab))
-    environment.set(FSTAB_VARIABLE_FOR_SSHD, Buffer.from(options.fstab))
-  } else {
-    environment.delete(FSTAB_VARIABLE)
-    environment.delete(FSTAB_VARIABLE_FOR_SSHD)
-  }
-  // The Go server wants a nonce also where there are no files.
-  environment.set(NONCE_VARIABLE, Buffer.from(files?.nonce ?? randomBytes(16).toString('hex')))
   const failed = new AbortController()
   const signal =
     options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
@@ -87,22 +82,33 @@ async function runOn(client: ssh2.Client, options: ClientOptions): Promise<numbe
     stdin: options.stdin,
     stdout: options.stdout,
     stderr: options.stderr,
-    request: encodeExec({ args: options.args, filePort: files?.port }, environment),
+    request: encodeExec({ args: options.args, filePort: files?.port }, sessionEnvironment(options, files)),
     terminal: options.terminal,
     terminalType: options.environment.get('TERM')?.toString() ?? 'dumb',
     signal,
   })
-  if (files !== undefined && options.files !== undefined) {
-    let over = false
-    files.connected(options.files.timeoutMs).then(
-      () => options.log('the other side has our files'),
-      reason => over || failed.abort(reason),
-    )
-    return session.finally(() => {
-      over = true
-    })
+  if (files === undefined || options.files === undefined) return session
+  let over = false
+  files.connected(options.files.timeoutMs).then(
+    way => options.log(`the other side has our files, ${way}`),
+    reason => over || failed.abort(reason),
+  )
+  return session.finally(() => {
+    over = true
+  })
+}
+
+/** The user's variables and the protocol's. */
+function sessionEnvironment(options: ClientOptions, files: FileService | undefined): Map<string, Buffer> {
+  const environment = new Map(options.environment)
+  for (const name of [FSTAB_VARIABLE, FSTAB_VARIABLE_FOR_SSHD]) {
+    if (options.fstab === '') environment.delete(name)
+    else environment.set(name, Buffer.from(options.fstab))
   }
-  return session
+  // The Go server wants a nonce also where there are no files.
+  const variables = files?.environment ?? new Map([[NONCE_VARIABLE, createNonce()]])
+  for (const [name, value] of variables) environment.set(name, Buffer.from(value))
+  return environment
 }
 
 /** What `-dry-run` shows: where it would go, and what would be done there. */
@@ -133,5 +139,7 @@ async function startFiles(
   const tree = openLocalTree(files.root, { readOnly: files.readOnly })
   client.once('close', () => tree.dispose())
   options.log(`offering ${files.root}${files.readOnly ? ' read-only' : ''}`)
-  return offerFiles(client, stream => serve9P(stream, tree))
+  return offerFiles(client, options.address, stream =>
+    serve9P(stream, tree, files.trace === undefined ? {} : { trace: files.trace }),
+  )
 }

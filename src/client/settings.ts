@@ -21,6 +21,7 @@ import {
 } from '../transport/address.js'
 import { rawArguments, rawEnvironment } from './raw-arguments.js'
 import type { ClientOptions } from './run.js'
+import { parseServeAddress, type ServeFilesOptions } from './serve.js'
 import { expandHome, type HostConfig, hostConfig } from './ssh-config.js'
 
 type Flags = ParsedFlags<typeof CPU_FLAGS>
@@ -45,7 +46,12 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
     connectTimeoutMs: values.timeout,
     keepaliveIntervalMs: KEEPALIVE_INTERVAL_MS,
     files: values['9p']
-      ? { root: path.resolve(values.root), readOnly: values.ro, timeoutMs: values.timeout9p }
+      ? {
+          root: path.resolve(values.root),
+          readOnly: values.ro,
+          timeoutMs: values.timeout9p,
+          trace: trace9P(values),
+        }
       : undefined,
     fstab: fstabText(values, environment),
     environment,
@@ -57,6 +63,24 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
     log: values.v || values.d ? line => console.error(`cpu: ${line}`) : () => {},
     debug: values.d ? line => console.error(`cpu: ssh: ${line}`) : undefined,
   }
+}
+
+/** Works out the options of `cpu -srv`. Throws UsageError. */
+export function serveOptions({ values, operands }: Flags): Omit<ServeFilesOptions, 'signal'> {
+  if (operands.length > 0)
+    throw new UsageError(`-srv serves files alone, and ${operands[0]} is a host`, 'leave one of them out')
+  return {
+    address: parseServeAddress(values.srv ?? ''),
+    root: path.resolve(values.root),
+    readOnly: values.ro,
+    open: values['srv-open'],
+    log: values.v || values.d ? line => console.error(`cpu: ${line}`) : () => {},
+    trace: trace9P(values),
+  }
+}
+
+function trace9P(values: Flags['values']): ((line: string) => void) | undefined {
+  return values.dbg9p ? line => console.error(`cpu: 9p: ${line}`) : undefined
 }
 
 function warn(line: string): void {

@@ -8,6 +8,8 @@ export interface ConnectionOptions {
   readonly authorizedKeys: readonly AuthorizedKey[] | undefined
   /** For the log. */
   readonly peer: string
+  /** Of a client that came over vsock. */
+  readonly peerCid: number | undefined
   readonly log: (line: string) => void
 }
 
@@ -82,6 +84,7 @@ export class Connection {
         command,
         environment,
         pty,
+        peerCid: this.#options.peerCid,
         forwards: this.#forwards,
         log: line => this.#options.log(`${this.#options.peer}: ${line}`),
       })

@@ -2,6 +2,7 @@
 // listeners hand it what they accept.
 import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
+import { VsockSocket } from '../native/vsock.js'
 import type { AuthorizedKey } from '../ssh/authorized-keys.js'
 import { Connection } from './connection.js'
 
@@ -61,9 +62,11 @@ export class Daemon implements AsyncDisposable {
 
   #connected(client: ssh2.Connection, info: ssh2.ClientInfo): void {
     const peer = info.port === undefined ? (info.ip ?? 'unix') : `${info.ip}:${info.port}`
-    const connection = new Connection(client, { ...this.#options, peer })
+    const stream = streamOf(client)
+    const peerCid = stream instanceof VsockSocket ? stream.remoteCid : undefined
+    const connection = new Connection(client, { ...this.#options, peer, peerCid })
     this.#connections.add(connection)
-    client.once('ready', () => streamOf(client)?.emit(AUTHENTICATED))
+    client.once('ready', () => stream?.emit(AUTHENTICATED))
     client.once('close', () => this.#connections.delete(connection))
   }
 

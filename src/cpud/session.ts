@@ -20,6 +20,8 @@ export interface SessionOptions {
   readonly command: string
   readonly environment: ReceivedEnvironment
   readonly pty: PtyRequest | undefined
+  /** Of a client that came over vsock. */
+  readonly peerCid: number | undefined
   /** Port -> bind address of the ways back that this connection may be asked for. */
   readonly forwards: ReadonlyMap<number, string>
   readonly log: (line: string) => void
@@ -85,10 +87,11 @@ export class Session {
     const {
       exec,
       nonce,
+      directFiles,
       fstab,
       program: environment,
     } = this.#options.environment.decode(this.#options.command)
-    if (exec.filePort !== undefined) this.#files = await this.#connectFiles(exec.filePort, nonce)
+    if (exec.filePort !== undefined) this.#files = await this.#connectFiles(exec.filePort, nonce, directFiles)
     if (this.#closed) throw new Error('the client went away')
     const hasFiles = this.#files !== undefined
     const { steps, problems } = sessionPlan({ fstabText: fstab, hasFiles, release: os.release() })
@@ -104,7 +107,9 @@ export class Session {
     const program = spawnProgram({
       steps,
       mountNamespace: steps.length > 0,
-      ...(this.#files === undefined ? {} : { fileConnectionFd: this.#files.kernelFd, syncPath: '/tmp/cpu' }),
+      ...(this.#files === undefined
+        ? {}
+        : { fileConnectionFd: this.#files.takeKernelFd(), syncPath: '/tmp/cpu' }),
       argv: args,
       executables: executableCandidates(args[0]!, environment.get('PATH')!),
       env: [...environment].map(([key, value]) => Buffer.concat([Buffer.from(`${key}=`), value])),
@@ -138,12 +143,20 @@ export class Session {
     return 'code' in outcome ? outcome.code : signalExitCode(signalNumber(outcome.signal))
   }
 
-  async #connectFiles(port: number, nonce: string | undefined): Promise<FileConnection> {
+  async #connectFiles(
+    port: number,
+    nonce: string | undefined,
+    direct: { port: number; nonce: string } | undefined,
+  ): Promise<FileConnection> {
     const host = this.#options.forwards.get(port)
     if (host === undefined)
       throw new Error(`the command names port ${port} for the files, which was not forwarded`)
     if (nonce === undefined) throw new Error('the client sent no CPUNONCE for the file connection')
-    return connectFiles(this.#options.client, { host, port, nonce })
+    const { client, peerCid } = this.#options
+    return connectFiles(client, {
+      forward: { host, port, nonce },
+      direct: direct === undefined || peerCid === undefined ? undefined : { ...direct, cid: peerCid },
+    })
   }
 
   /** One line on the program's stderr. */

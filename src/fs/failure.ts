@@ -23,6 +23,8 @@ export const failure = {
   ENFILE: -23,
   EMFILE: -24,
   EROFS: -30,
+  ENAMETOOLONG: -36,
+  ENOLCK: -37,
   ENOSYS: -38,
   ELOOP: -40,
   ENODATA: -61,

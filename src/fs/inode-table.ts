@@ -4,7 +4,7 @@
 // by local-tree.ts only.
 
 import { binding, check } from '../native/binding.js'
-import { type Device, DeviceTable } from './device.js'
+import { type Device, DeviceTable, fileId } from './device.js'
 import { failure } from './failure.js'
 import type { ByteString, FileKind, TreeNode } from './tree.js'
 import { statfsRecordSize } from './tree.js'
@@ -25,6 +25,8 @@ export class Inode implements TreeNode {
   /** References: of those who got it, of its open files, and of its children. */
   references = 0
   openCount = 0
+  /** Descriptors of its files that are open for writing. */
+  readonly writers = new Set<number>()
   /** When it was last used, in calls. */
   used = 0
 
@@ -34,6 +36,8 @@ export class Inode implements TreeNode {
     readonly kind: FileKind,
     readonly dev: bigint,
     readonly ino: bigint,
+    /** Time of birth as the addon writes it, 0 where the file system has none: inode numbers are used again. */
+    readonly birth: bigint,
     readonly device: Device,
   ) {}
 
@@ -44,6 +48,8 @@ export class Inode implements TreeNode {
 
 /** How many of the last used inodes an eviction leaves alone: one call needs at most a few at once. */
 const recentlyUsed = 8
+/** Directories below each other, as many as a path of PATH_MAX can name. */
+const maxDepth = 2048
 
 export class InodeTable {
   readonly root: Inode
@@ -54,8 +60,8 @@ export class InodeTable {
   readonly #bound: number
   #descriptors = 0
   #clock = 0
-  // The addon's answers: dev8 ino8 mode4.
-  readonly #identity = new DataView(new ArrayBuffer(24))
+  // The addon's answers: dev8 ino8 mode4 birth8.
+  readonly #identity = new DataView(new ArrayBuffer(28))
   readonly identity = new Uint8Array(this.#identity.buffer)
 
   /** Opens `localPath`, or throws a SystemError. `bound` is of descriptors, of inodes and of open files. */
@@ -94,16 +100,29 @@ export class InodeTable {
   descriptor(inode: Inode): number {
     inode.used = ++this.#clock
     if (inode.fd >= 0) return inode.fd
-    if (inode.parent === undefined) return failure.ESTALE
-    const directory = this.descriptor(inode.parent)
-    if (directory < 0) return directory
-    const fd = this.openDescriptor(() => binding.fsLookup(directory, inode.name, this.identity))
+    // From the nearest directory above that has one, down again.
+    const path: Inode[] = []
+    let above: Inode | undefined = inode
+    for (; above !== undefined && above.fd < 0; above = above.parent) path.push(above)
+    if (above === undefined) return failure.ESTALE
+    let fd = above.fd
+    while (path.length > 0) {
+      fd = this.#reopen(path.pop()!)
+      if (fd < 0) return fd
+    }
+    return fd
+  }
+
+  #reopen(inode: Inode): number {
+    const { parent } = inode
+    if (parent === undefined || parent.fd < 0) return failure.ESTALE
+    // Only for now: a long way down must not use up the time that other descriptors of this call are safe for.
+    const { used } = parent
+    parent.used = this.#clock
+    const fd = this.openDescriptor(() => binding.fsLookup(parent.fd, inode.name, this.identity))
+    parent.used = used
     if (fd < 0) return fd === failure.ENOENT || fd === failure.ENOTDIR ? failure.ESTALE : fd
-    const isSame =
-      this.#identity.getBigUint64(8, true) === inode.ino &&
-      this.#identity.getBigUint64(0, true) === inode.dev &&
-      (this.#identity.getUint32(16, true) & modeTypeMask) === inode.type
-    if (!isSame) {
+    if (!this.#isCurrent(inode)) {
       this.closeDescriptor(fd)
       return failure.ESTALE
     }
@@ -111,13 +130,18 @@ export class InodeTable {
     return fd
   }
 
+  /** Whether one more directory may be opened below that one: ENAMETOOLONG where no path leads to. */
+  depthBelow(directory: Inode): number {
+    let depth = 0
+    for (let above: Inode | undefined = directory; above !== undefined; above = above.parent) {
+      if (++depth >= maxDepth) return failure.ENAMETOOLONG
+    }
+    return depth
+  }
+
   /** The inode, with one more reference, of the descriptor whose identity was just read; takes the descriptor over. */
   adopt(fd: number, parent: Inode, name: ByteString): Inode {
-    const { dev, ino, device } = this.#current(fd)
-    let inode = this.#inodes.get(this.#devices.id(dev, ino, device))
-    if (inode !== undefined && inode.type !== (this.#identity.getUint32(16, true) & modeTypeMask)) {
-      inode = undefined // an inode number that was used again while nobody held its descriptor
-    }
+    let inode = this.#found()
     if (inode === undefined) inode = this.#insert(fd)
     else if (inode.fd < 0) this.#hold(inode, fd)
     else this.closeDescriptor(fd)
@@ -133,10 +157,7 @@ export class InodeTable {
    */
   secure(directory: Inode, directoryFd: number, name: ByteString): Inode | undefined {
     if (binding.fsIdentify(directoryFd, name, this.identity) < 0) return undefined
-    const dev = this.#identity.getBigUint64(0, true)
-    const device = this.#devices.known(dev)
-    if (device === undefined) return undefined
-    const inode = this.#inodes.get(this.#devices.id(dev, this.#identity.getBigUint64(8, true), device))
+    const inode = this.#found()
     if (inode === undefined) return undefined
     if (inode.fd < 0) {
       this.place(inode, directory, name)
@@ -187,17 +208,32 @@ export class InodeTable {
     this.#inodes.clear()
   }
 
-  #current(fd: number): { dev: bigint; ino: bigint; device: Device } {
-    const dev = this.#identity.getBigUint64(0, true)
-    const device = this.#devices.known(dev) ?? this.#devices.add(dev, statfsType(fd))
-    return { dev, ino: this.#identity.getBigUint64(8, true), device }
+  /** The inode in use whose identity was just read. */
+  #found(): Inode | undefined {
+    const device = this.#devices.known(this.#identity.getBigUint64(0, true))
+    if (device === undefined) return undefined
+    const inode = this.#inodes.get(fileId(device.prefix, this.#identity.getBigUint64(8, true)))
+    return inode !== undefined && this.#isCurrent(inode) ? inode : undefined
+  }
+
+  /** Whether the identity just read is that of the inode, and not of a later file with its number. */
+  #isCurrent(inode: Inode): boolean {
+    return (
+      this.#identity.getBigUint64(8, true) === inode.ino &&
+      this.#identity.getBigUint64(0, true) === inode.dev &&
+      (this.#identity.getUint32(16, true) & modeTypeMask) === inode.type &&
+      this.#identity.getBigUint64(20, true) === inode.birth
+    )
   }
 
   #insert(fd: number): Inode {
-    const { dev, ino, device } = this.#current(fd)
+    const dev = this.#identity.getBigUint64(0, true)
+    const ino = this.#identity.getBigUint64(8, true)
     const type = this.#identity.getUint32(16, true) & modeTypeMask
-    const id = this.#devices.id(dev, ino, device)
-    const inode = new Inode(id, type, kinds.get(type) ?? 'other', dev, ino, device)
+    const birth = this.#identity.getBigUint64(20, true)
+    const device = this.#devices.known(dev) ?? this.#devices.add(dev, statfsType(fd))
+    const id = fileId(device.prefix, ino)
+    const inode = new Inode(id, type, kinds.get(type) ?? 'other', dev, ino, birth, device)
     this.#inodes.set(id, inode)
     this.#hold(inode, fd)
     return inode

@@ -17,6 +17,7 @@ import {
   type ByteString,
   type FileTree,
   type LockHolder,
+  type LockOwner,
   type LockRegion,
   openFlag,
   type PendingLock,
@@ -69,6 +70,8 @@ export class LocalTree implements FileTree {
   lookup(directory: Inode, name: ByteString): Inode | Failure {
     if (directory.kind !== 'directory') return failure.ENOTDIR
     if (name === '..') return this.#parent(directory)
+    const depth = this.#table.depthBelow(directory)
+    if (depth < 0) return depth
     const directoryFd = this.#table.descriptor(directory)
     if (directoryFd < 0) return directoryFd
     const fd = this.#table.openDescriptor(() => binding.fsLookup(directoryFd, name, this.#table.identity))
@@ -114,7 +117,11 @@ export class LocalTree implements FileTree {
   #truncate(node: Inode, fd: number, size: bigint, file: LocalFile | undefined): number {
     if (node.kind !== 'file') return node.kind === 'directory' ? failure.EISDIR : failure.EINVAL
     if (file?.isWritable) return binding.fsTruncate(file.fd, size, true)
-    return binding.fsTruncate(fd, size, false)
+    const result = binding.fsTruncate(fd, size, false)
+    // A file can be open for writing although its mode forbids that by now. ftruncate(2) in a guest may come
+    // without saying by which open file.
+    const [writer] = result === failure.EACCES ? node.writers : []
+    return writer === undefined ? result : binding.fsTruncate(writer, size, true)
   }
 
   statfs(node: Inode, into: Uint8Array, at: number): number {
@@ -140,7 +147,13 @@ export class LocalTree implements FileTree {
       return fd
     }
     this.retain(node)
-    return new LocalFile(node, fd, flags)
+    return this.#opened(node, fd, flags)
+  }
+
+  #opened(node: Inode, fd: number, flags: number): LocalFile {
+    const file = new LocalFile(node, fd, flags)
+    if (file.isWritable) node.writers.add(fd)
+    return file
   }
 
   #refuseOpen(node: Inode, flags: number): number {
@@ -175,7 +188,7 @@ export class LocalTree implements FileTree {
     }
     const node = this.#table.adopt(path, directory, name)
     node.openCount++
-    return new LocalFile(node, fd, flags)
+    return this.#opened(node, fd, flags)
   }
 
   #openExisting(directory: Inode, name: ByteString, flags: number): LocalFile | Failure {
@@ -189,17 +202,16 @@ export class LocalTree implements FileTree {
   close(file: LocalFile): void {
     if (file.isClosed) return
     file.isClosed = true
-    this.#locks.abandon(file)
+    this.#locks.closed(file)
     this.#closeIfIdle(file)
   }
 
   #closeIfIdle(file: LocalFile): void {
     if (!file.isClosed || file.pending > 0) return
     const { node } = file
+    node.writers.delete(file.fd)
     this.#table.closeDescriptor(file.fd)
-    if (file.lockFd >= 0) this.#table.closeDescriptor(file.lockFd)
     node.openCount--
-    if (file.hasLocks) this.#locks.released(node)
     this.release(node)
   }
 
@@ -339,16 +351,16 @@ export class LocalTree implements FileTree {
     return this.#table.descriptor(directory)
   }
 
-  lock(file: LocalFile, region: LockRegion): number {
-    return this.#locks.lock(file, region)
+  lock(file: LocalFile, owner: LockOwner, region: LockRegion): number {
+    return this.#locks.lock(file, owner, region)
   }
 
-  lockWaiting(file: LocalFile, region: LockRegion): PendingLock {
-    return this.#locks.lockWaiting(file, region)
+  lockWaiting(file: LocalFile, owner: LockOwner, region: LockRegion): PendingLock {
+    return this.#locks.lockWaiting(file, owner, region)
   }
 
-  testLock(file: LocalFile, region: LockRegion): LockHolder | undefined | Failure {
-    return this.#locks.test(file, region)
+  testLock(file: LocalFile, owner: LockOwner, region: LockRegion): LockHolder | undefined | Failure {
+    return this.#locks.test(file, owner, region)
   }
 
   getXattr(node: Inode, name: ByteString): Uint8Array | Failure {

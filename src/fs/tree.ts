@@ -59,6 +59,12 @@ export interface AttributeChange {
   readonly modificationTime?: Time | 'now' | undefined
 }
 
+/**
+ * Whom a lock belongs to, such as a process of a connection. Owners are in each other's way, but never in their own,
+ * by whichever of their open files they lock.
+ */
+export type LockOwner = string
+
 export type LockType = 'read' | 'write' | 'unlock'
 
 /** A range of bytes; length 0 is to the end of the file, however it grows. */
@@ -149,12 +155,15 @@ export interface FileTree {
   unlink(directory: TreeNode, name: ByteString, isDirectory: boolean): number
   unlinkNode(node: TreeNode): number
 
-  /** Takes, changes or drops a lock of this open file; EAGAIN when another has it. */
-  lock(file: OpenFile, region: LockRegion): number
+  /**
+   * Takes, changes or drops a lock; EAGAIN when another owner has it. As POSIX has it, an owner's locks on a file are
+   * dropped through any of its open files, and all end with the first of those by which it locked.
+   */
+  lock(file: OpenFile, owner: LockOwner, region: LockRegion): number
   /** The same, waiting until it is free. */
-  lockWaiting(file: OpenFile, region: LockRegion): PendingLock
+  lockWaiting(file: OpenFile, owner: LockOwner, region: LockRegion): PendingLock
   /** The lock in the way of that one, or undefined. */
-  testLock(file: OpenFile, region: LockRegion): LockHolder | undefined | Failure
+  testLock(file: OpenFile, owner: LockOwner, region: LockRegion): LockHolder | undefined | Failure
 
   /** Only attributes of the `user.` class are there; others are ENODATA or EOPNOTSUPP. */
   getXattr(node: TreeNode, name: ByteString): Uint8Array | Failure

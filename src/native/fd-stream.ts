@@ -262,6 +262,16 @@ export function pipe(options: { nonblocking?: 'read' | 'write' | 'both' } = {}):
   return { read: pair[0]!, write: pair[1]! }
 }
 
+/** Another descriptor for what `fd` is open on, close-on-exec; the caller closes it. */
+export function duplicateFd(fd: number): number {
+  return check(binding.duplicateFd(fd), 'dup', `descriptor ${fd}`)
+}
+
+/** Ends a socket in both directions, whoever else has it; one that has ended already is no failure. */
+export function shutdownFd(fd: number): void {
+  binding.shutdownFd(fd)
+}
+
 /** close(2). Throws EBADF if `fd` is not open. */
 export function closeFd(fd: number): void {
   check(binding.closeFd(fd), 'close', `descriptor ${fd}`)

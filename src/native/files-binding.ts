@@ -5,7 +5,7 @@
 export interface FilesBinding {
   /** The soft limit of descriptors of this process. */
   fsDescriptorLimit(): number
-  /** An O_PATH descriptor of a local directory; `identity` (20 bytes) becomes dev8 ino8 mode4. */
+  /** An O_PATH descriptor of a local directory; `identity` (28 bytes) becomes dev8 ino8 mode4 birth8. */
   fsOpenRoot(path: string, identity: Uint8Array): number
   /** An O_PATH descriptor of the entry `name` itself. A name that is not one component is EINVAL. */
   fsLookup(dirfd: number, name: string, identity: Uint8Array): number
@@ -45,7 +45,7 @@ export interface FilesBinding {
   fsSyncAsync(fd: number, dataOnly: boolean): Promise<number>
   /**
    * Whole directory records from `cookie` on: type1 version4 path8, cookie8, DT_*1, name length2, name.
-   * `path` is `device | d_ino`, for `..` it is `parent`.
+   * `path` is `fileId(prefix, d_ino)` of src/fs/device.ts, for `..` it is `parent`.
    */
   fsReaddir(
     fd: number,
@@ -53,7 +53,7 @@ export interface FilesBinding {
     into: Uint8Array,
     at: number,
     count: number,
-    device: bigint,
+    prefix: bigint,
     parent: bigint,
     version: number,
   ): number

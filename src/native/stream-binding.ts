@@ -33,5 +33,7 @@ export interface StreamBinding {
   socketPair(pair: Int32Array): number
   /** `pair` gets the end to read from and the end to write to. */
   pipe(pair: Int32Array, readNonblocking: boolean, writeNonblocking: boolean): number
+  duplicateFd(fd: number): number
+  shutdownFd(fd: number): number
   closeFd(fd: number): number
 }

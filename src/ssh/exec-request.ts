@@ -11,6 +11,11 @@ export const NONCE_VARIABLE = 'CPUNONCE'
 export const FSTAB_VARIABLE = 'CPU_FSTAB'
 /** The fstab once more: this name gets through sshd's and sudo's filters. */
 export const FSTAB_VARIABLE_FOR_SSHD = 'LC_GLENDA_CPU_FSTAB'
+/**
+ * `PORT:NONCE`: where on vsock the client waits for a connection to its files that goes past SSH. Only for a cpud that
+ * was reached over vsock itself: both ends are then on one physical machine, and encryption would buy nothing.
+ */
+export const DIRECT_FILES_VARIABLE = 'CPU_DIRECT_FILES'
 /** Followed by a piece's number. Together: base64 of `KEY=value` strings, each ended by a NUL. */
 const EXACT_VARIABLE = 'CPU_EXACT_'
 /** Within the exact variables, the key of the exec string itself. */
@@ -97,6 +102,7 @@ export class ReceivedEnvironment {
   decode(received: string): {
     exec: ExecRequest
     nonce: string | undefined
+    directFiles: { port: number; nonce: string } | undefined
     fstab: string
     program: Map<string, Buffer>
   } {
@@ -112,7 +118,13 @@ export class ReceivedEnvironment {
     const command = take(COMMAND_KEY) ?? Buffer.from(received)
     const forSshd = take(FSTAB_VARIABLE_FOR_SSHD)
     const fstab = (take(FSTAB_VARIABLE) ?? forSshd)?.toString() ?? ''
-    return { exec: decodeExec(command), nonce: take(NONCE_VARIABLE)?.toString(), fstab, program: all }
+    return {
+      exec: decodeExec(command),
+      nonce: take(NONCE_VARIABLE)?.toString(),
+      directFiles: parseDirect(take(DIRECT_FILES_VARIABLE)?.toString()),
+      fstab,
+      program: all,
+    }
   }
 
   *#exact(): Iterable<[string, Buffer]> {
@@ -129,4 +141,9 @@ export class ReceivedEnvironment {
       if (equals > 0) yield [string.toString('utf8', 0, equals), string.subarray(equals + 1)]
     }
   }
+}
+
+function parseDirect(text: string | undefined): { port: number; nonce: string } | undefined {
+  const match = /^(\d{1,10}):([0-9a-f]{32})$/.exec(text ?? '')
+  return match === null ? undefined : { port: Number(match[1]), nonce: match[2]! }
 }

@@ -26,8 +26,9 @@ async function fileServer(t: Test, readOnly = false) {
   return { server, ...(await server.attached()) }
 }
 
+/** Of a process of its own for each fid. */
 function request(fid: number, type: number, start = 0n, length = 0n, flags = 0): Message<'Tlock'> {
-  return { fid, type, flags, start, length, processId: 1, clientId: 'guest' }
+  return { fid, type, flags, start, length, processId: fid, clientId: 'guest' }
 }
 
 async function lock(client: NinepClient, ...args: Parameters<typeof request>): Promise<number> {
@@ -51,7 +52,14 @@ t.test('between two fids, and two connections', async t => {
   const test = { start: 0n, length: 0n, processId: 7, clientId: 'guest' }
   const held = await other.client.call('Tgetlock', { fid: c, type: UNLOCK, ...test })
   t.match(held, { clientId: 'guest', start: 0n, length: 10n, type: READ })
-  const free = await client.call('Tgetlock', { fid: a, type: WRITE, ...test, start: 12n, length: 1n })
+  const free = await client.call('Tgetlock', {
+    fid: a,
+    type: WRITE,
+    ...test,
+    processId: a,
+    start: 12n,
+    length: 1n,
+  })
   t.match(free, { type: UNLOCK, start: 12n, length: 1n })
 
   await client.clunk(b)
@@ -138,4 +146,67 @@ t.test('flock on a read-only export', async t => {
   t.equal(await lock(client, b, WRITE), BLOCKED)
   await client.clunk(a)
   t.equal(await lock(client, b, WRITE), SUCCESS)
+})
+
+t.test('one process is not in its own way, and drops its locks as POSIX has it', async t => {
+  const { server, client, root } = await fileServer(t)
+  const other = await server.attached()
+  const c = await other.client.open(other.root, 'f', 2)
+  const isFree = async () => {
+    const isFree = (await lock(other.client, c, WRITE)) === SUCCESS
+    await lock(other.client, c, UNLOCK)
+    return isFree
+  }
+  const a = await client.open(root, 'f', 2)
+  const b = await client.open(root, 'f', 2)
+  const by = async (fid: number, processId: number, type: number, start = 0n, length = 0n) =>
+    (await client.call('Tlock', { ...request(fid, type, start, length), processId })).status
+  t.equal(await by(a, 1, WRITE, 0n, 10n), SUCCESS)
+  t.equal(await by(b, 1, WRITE, 5n, 10n), SUCCESS, 'by another file')
+  t.equal(await by(b, 1, READ, 0n, 2n), SUCCESS)
+  t.equal(await by(b, 2, WRITE, 5n, 1n), BLOCKED, 'another process is')
+  t.equal(await by(b, 1, UNLOCK), SUCCESS)
+  t.ok(await isFree(), 'dropped through the other file')
+
+  t.equal(await by(a, 1, WRITE), SUCCESS)
+  t.equal(await by(a, 3, UNLOCK), SUCCESS)
+  t.notOk(await isFree(), 'a child that closes what it inherited takes nothing from its parent')
+  await client.clunk(b)
+  t.notOk(await isFree(), 'nor does a file by which nothing was locked')
+  await client.clunk(a)
+  t.ok(await isFree())
+})
+
+t.test('thousands who wait, and a storm of unlocks', async t => {
+  const { server, client, root } = await fileServer(t)
+  const other = await server.attached()
+  const a = await client.open(root, 'f', 2)
+  const b = await other.client.open(other.root, 'f', 2)
+  await lock(client, a, WRITE)
+  const waiting = Array.from({ length: 3000 }, (_, processId) =>
+    other.client.call('Tlock', { ...request(b, READ, 0n, 1n, BLOCK), processId }),
+  )
+  await Promise.all(Array.from({ length: 2000 }, (_, i) => lock(client, a, UNLOCK, BigInt(2 + 2 * i), 1n)))
+  await lock(client, a, UNLOCK)
+  t.ok((await Promise.all(waiting)).every(({ status }) => status === SUCCESS))
+})
+
+t.test('locks without end are refused, and not remembered', async t => {
+  const { client, root } = await fileServer(t)
+  const a = await client.open(root, 'f', 2)
+  const statuses = await Promise.all(
+    Array.from({ length: 9000 }, (_, i) => lock(client, a, WRITE, BigInt(2 * i), 1n)),
+  )
+  t.equal(statuses[0], SUCCESS)
+  t.equal(statuses.at(-1), 2, 'P9_LOCK_ERROR')
+  t.equal(await lock(client, a, UNLOCK), SUCCESS)
+  t.equal(await lock(client, a, WRITE), SUCCESS)
+  for (let processId = 0; processId < 20_000; processId++) {
+    await Promise.all(
+      [READ, UNLOCK].map(type => client.call('Tlock', { ...request(a, type, 9n, 1n), processId })),
+    )
+    if (processId === 0) await lock(client, a, UNLOCK)
+  }
+  const long = { ...request(a, READ), clientId: 'n'.repeat(65_535) }
+  await t.rejects(client.call('Tlock', long), { code: 'EINVAL' })
 })

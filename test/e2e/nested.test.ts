@@ -8,10 +8,10 @@ t.test('the main job over vhost-vsock, with KVM', async t => {
   privateRuntime(t)
   await using lab = await startNestedLab({ onMessage: line => t.comment(line) })
   const [host, ...command] = lab.cpuArguments([process.execPath, 'dist/test/fixtures/main-job-nested.js'], {
-    TAP_TIMEOUT: '600',
+    TAP_TIMEOUT: '1200',
   })
   const { code, stdout, stderr } = await cpu({ flags: [], host: host!, env: {} }, command, {
-    timeoutMs: 600_000,
+    timeoutMs: 1_200_000,
   })
   t.comment(stdout.toString())
   t.equal(code, 0, stderr)

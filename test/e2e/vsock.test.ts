@@ -31,3 +31,10 @@ t.test('cpu -net vsock reaches the cpud of its own machine', async t => {
   const code = await run([...inner, '/cpu-harness/node', '-e', 'process.exit(33)'])
   t.equal(code.code, 33, code.stderr)
 })
+
+t.test('over vsock the files go past ssh, straight from kernel to client', async t => {
+  const inner = ['node', CPU, '-v', '-net', 'vsock', '-key', 'id_ed25519', '-hk', 'host.pub', '1']
+  const { code, stdout, stderr } = await run([...inner, 'cat', 'host.pub'])
+  t.same([code, stdout.toString()], [0, `${hostKey}\n`], stderr)
+  t.match(stderr, /the other side has our files, directly from vsock\/1:17010/)
+})
