@@ -10,6 +10,7 @@ import { Worker } from 'node:worker_threads'
 import type { ClientChannel as Ssh2Channel } from 'ssh2'
 import t from 'tap'
 import { closeFd, FdStream, type FdStreamOptions, pipe, socketPair } from '../../src/native/fd-stream.js'
+import { generateKey } from '../../src/ssh/generate-key.js'
 
 const isOpen = (fd: number) => {
   try {
@@ -331,7 +332,7 @@ t.test('is a socket to node: http over a socket pair', async t => {
 t.test('is a socket to ssh2', async t => {
   const { default: ssh2 } = await import('ssh2')
   const [a, b] = streamPair()
-  const hostKey = ssh2.utils.generateKeyPairSync('ed25519').private
+  const hostKey = generateKey('test').private
   const server = new ssh2.Server({ hostKeys: [hostKey] }, connection => {
     connection.on('error', () => {}).on('authentication', context => context.accept())
     connection.on('session', accept =>

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import ssh2 from 'ssh2'
 import t from 'tap'
+import { generateKey } from '../../src/ssh/generate-key.js'
 import { type HostKeyPolicy, parsePublicKey, verifyKnownHost } from '../../src/ssh/known-hosts.js'
 
 function key(): { line: string; blob: Buffer } {
-  const line = ssh2.utils.generateKeyPairSync('ed25519').public
+  const line = generateKey('test').public
   return { line, blob: parsePublicKey(line, 'test') }
 }
 

@@ -1,0 +1,335 @@
+// A user's files in a guest, as programs use them there, looked at from both sides. The directory is below /tmp,
+// which a session has of its own: the hard case.
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { packageRoot } from '../../src/version.js'
+import { type CommandOptions, collect, cpu, type Result, startCpu } from '../fixtures/cpu-command.js'
+import { guestForFile } from '../fixtures/guest.js'
+
+const fixtures = path.join(packageRoot(), 'test/fixtures')
+const guest = await guestForFile({ name: 'files' })
+
+/** A directory of the test's own below /tmp, whatever TMPDIR says. */
+function workDirectory(test: Pick<Test, 'teardown'>, suffix = ''): string {
+  const made = fs.mkdtempSync('/tmp/files-')
+  test.teardown(() => fs.rmSync(made, { recursive: true, force: true }))
+  if (suffix === '') return made
+  const directory = path.join(made, suffix)
+  fs.mkdirSync(directory)
+  return directory
+}
+
+function run(
+  cwd: string,
+  command: readonly string[],
+  options: CommandOptions & { flags?: string[] } = {},
+): Promise<Result> {
+  return cpu(guest, command, { cwd, timeoutMs: 550_000, ...options })
+}
+
+/** Bytes of which each page differs from every other. */
+function patterned(length: number): Buffer {
+  return Buffer.from(Array.from({ length }, (_, at) => (at * 7) % 251))
+}
+
+interface Outcome {
+  readonly check: string
+  readonly tells: unknown
+  readonly error: string | null
+}
+
+t.test('programs from the client run there and do their work', async t => {
+  const cwd = workDirectory(t)
+  const project: Record<string, string> = {
+    Makefile: `prog: main.o libname.so
+	gcc -o $@ main.o -L. -lname -Wl,-rpath,'$$ORIGIN'
+main.o: main.c name.h sum.h
+	gcc -c -o $@ main.c
+libname.so: name.c name.h
+	gcc -shared -fPIC -o $@ name.c
+`,
+    'main.c': `#include <stdio.h>
+#include "name.h"
+#include "sum.h"
+int main(void) { return printf("made by %s\\n", name()) < 0 ? 1 : sum(2, 3); }
+`,
+    'name.c': '#include "name.h"\nconst char *name(void) { return "gcc"; }\n',
+    'name.h': 'const char *name(void);\n',
+    'sum.h': 'static int sum(int a, int b) { return a + b; }\n',
+  }
+  for (const [name, text] of Object.entries(project)) fs.writeFileSync(path.join(cwd, name), text)
+  const { code, stdout, stderr } = await run(cwd, [
+    'bash',
+    path.join('/tmp/cpu', fixtures, 'files-programs.sh'),
+  ])
+  t.same([code, stderr], [0, ''])
+  t.same(stdout.toString().split('\n'), [
+    'bash runs',
+    'python3 499500',
+    'ok',
+    'node true',
+    'made by gcc',
+    'prog: 5',
+    "make: 'prog' is up to date.",
+    'gcc -shared -fPIC -o libname.so name.c',
+    "gcc -o prog main.o -L. -lname -Wl,-rpath,'$ORIGIN'",
+    'first:tester',
+    '',
+  ])
+
+  const here = promisify(execFile)
+  t.equal(
+    (await here('./prog', { cwd }).catch(error => error)).stdout,
+    'made by gcc\n',
+    'it runs here as well',
+  )
+  await here('git', ['-c', 'safe.directory=*', 'fsck', '--strict'], { cwd: path.join(cwd, 'clone') })
+  t.same(fs.readFileSync(path.join(cwd, 'clone/prog')), fs.readFileSync(path.join(cwd, 'prog')))
+})
+
+t.test('files behave as files do', async t => {
+  const cwd = workDirectory(t)
+  const at = (...parts: string[]) => path.join(cwd, ...parts)
+  for (const name of ['tails', 'listing', 'times']) fs.mkdirSync(at(name))
+  for (const length of [1, 4095, 4096, 4097, 12_943, 65_536, 1_048_577])
+    fs.writeFileSync(at('tails', String(length)), patterned(length))
+  for (let number = 0; number < 2000; number++) fs.writeFileSync(at('listing', `file-${number}`), '')
+  fs.writeFileSync(at('times/given'), '')
+  await promisify(execFile)('touch', ['-d', '@1234567890.123456789', at('times/given')])
+
+  /** What each leaves behind, seen from here. */
+  const seenHere: Record<string, (t: Test, tells: unknown) => void> = {
+    contents(t) {
+      t.equal(fs.readFileSync(at('contents/new'), 'utf8'), 'ONE ')
+      t.equal(fs.statSync(at('contents/big')).size, 3 * 1_048_576 + 3)
+      t.equal(fs.statSync(at('contents/read-only')).mode & 0o7777, 0o400)
+      t.equal(fs.readFileSync(at('contents/read-only'), 'utf8'), 'written once')
+    },
+    appending(t) {
+      t.equal(fs.readFileSync(at('appending/log'), 'utf8').split('\n').length, 201)
+    },
+    renaming(t) {
+      t.same(fs.readdirSync(at('renaming')).sort(), ['c', 'other'])
+      t.equal(fs.readFileSync(at('renaming/c/file'), 'utf8'), 'in it')
+    },
+    unlinking(t) {
+      t.same(fs.readdirSync(at('unlinking')), ['file'])
+      t.equal(fs.readFileSync(at('unlinking/file'), 'utf8'), 'another of the name')
+    },
+    hard_links(t) {
+      const [two, three] = [fs.statSync(at('hard_links/two')), fs.statSync(at('hard_links/below/three'))]
+      t.same([two.nlink, two.ino], [2, three.ino])
+    },
+    symlinks(t) {
+      t.equal(fs.readlinkSync(at('symlinks/long')).length, 4095)
+      t.equal(fs.readlinkSync(at('symlinks/absolute')), at('symlinks/file'))
+      t.same(fs.readlinkSync(at('symlinks/bytes'), 'buffer'), Buffer.from([0xfe, 0xff]))
+    },
+    directories(t) {
+      t.same(fs.readdirSync(at('directories/a')).sort(), ['b2', 'b3'])
+    },
+    modes(t) {
+      for (const mode of ['0000', '4755', '2755', '6711', '1777', '0640'])
+        t.equal(fs.statSync(at('modes', mode)).mode & 0o7777, Number.parseInt(mode, 8), mode)
+      const { uid, gid } = fs.statSync(at('modes/masked'))
+      t.same([uid, gid], [1234, 5678])
+      t.equal(fs.statSync(at('modes/masked-directory')).mode & 0o7777, 0o3770)
+    },
+    times(t, tells) {
+      for (const [name, time] of Object.entries(tells as Record<string, string>))
+        t.equal(fs.statSync(at('times', name), { bigint: true }).mtimeNs, BigInt(time), name)
+    },
+    sparse(t) {
+      const { size, blocks } = fs.statSync(at('sparse/sparse'))
+      t.equal(size, 2 ** 32 + 2)
+      t.ok(blocks < 200, `${blocks} blocks`)
+    },
+    tails() {},
+    mapping(t) {
+      const mapped = fs.readFileSync(at('mapping/mapped'), 'latin1')
+      t.equal(mapped.slice(4090, 4102), 'across pages')
+      t.equal(mapped.slice(8192, 8197), 'child')
+      t.equal(mapped.slice(-5), '.tail')
+      t.notMatch(mapped, /never/)
+    },
+    names(t) {
+      const names = fs.readdirSync(at('names'), 'buffer').map(name => name.toString('latin1'))
+      for (const name of ['n'.repeat(255), '\xfe\xff', 'caf\xe9', 'new\nline', 'back\\slash', '\x01\x7f'])
+        t.ok(names.includes(name), JSON.stringify(name))
+    },
+    listing(t) {
+      t.equal(fs.readdirSync(at('listing')).filter(name => name.startsWith('file-')).length, 2000)
+    },
+    special(t) {
+      t.ok(fs.lstatSync(at('special/fifo')).isFIFO())
+      t.ok(fs.lstatSync(at('special/socket')).isSocket())
+    },
+    statistics(t, tells) {
+      const [root, mine] = [fs.statfsSync('/'), fs.statfsSync(cwd)]
+      t.same(tells, [root.bsize * root.blocks, root.files, mine.bsize * mine.blocks])
+    },
+    locking() {},
+    other_user(t) {
+      t.equal(fs.readFileSync(at('other_user/open/named'), 'utf8'), 'by another')
+    },
+    threads(t) {
+      t.equal(fs.readdirSync(at('threads')).length, 160)
+    },
+    unflushed(t) {
+      const mapped = fs.readFileSync(at('unflushed/mapped'))
+      t.equal(mapped.length, 1_048_576 + 7)
+      t.equal(mapped.subarray(-7).toString(), 'the end')
+      for (let page = 0; page < 1_048_576; page += 4096)
+        if (mapped.readUInt32LE(page) !== page) t.fail(`the page at ${page} did not come home`)
+    },
+  }
+  const script = path.join('/tmp/cpu', fixtures, 'files-checks.py')
+  const { code, stdout, stderr } = await run(cwd, ['python3', script, ...Object.keys(seenHere)])
+  const outcomes = stdout
+    .toString()
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line) as Outcome)
+  t.same([code, stderr], [0, ''])
+  t.same(
+    outcomes.map(({ check }) => check),
+    Object.keys(seenHere),
+  )
+  for (const { check, tells, error } of outcomes)
+    t.test(check, async t => {
+      t.equal(error, null, 'there')
+      if (error === null) seenHere[check]!(t, tells)
+    })
+})
+
+/** A Python there that does one line at a time: it answers each with what the expression yields. */
+function pythonThere(t: Test, cwd: string): { ask(line: string): Promise<string>; leave(): Promise<Result> } {
+  const source = `
+import errno, fcntl, os, sys
+for line in sys.stdin:
+    try: print(eval(line), flush=True)
+    except OSError as error: print(errno.errorcode[error.errno], flush=True)`
+  const child = startCpu(guest, ['python3', '-c', source], { cwd })
+  t.teardown(() => child.kill('SIGKILL'))
+  const result = collect(child, { timeoutMs: 550_000 })
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]()
+  return {
+    ask: async line => {
+      child.stdin!.write(`${line}\n`)
+      return (await lines.next()).value
+    },
+    leave: () => {
+      child.stdin!.end()
+      return result
+    },
+  }
+}
+
+/** Tries a lock by fcntl(2) in a process here. */
+async function lockHere(file: string): Promise<string> {
+  const source = `
+import errno, fcntl, sys
+try: fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB); print('taken')
+except OSError as error: print(errno.errorcode[error.errno])`
+  return (await promisify(execFile)('python3', ['-c', source, file])).stdout.trim()
+}
+
+t.test('both sides see what the other does while the session runs', async t => {
+  const cwd = workDirectory(t)
+  const file = path.join(cwd, 'file')
+  fs.writeFileSync(file, 'first')
+  const there = pythonThere(t, cwd)
+  const contents = "open('file').read()"
+
+  await t.test('a file changed here is another at its next open there', async t => {
+    t.equal(await there.ask(contents), 'first')
+    fs.writeFileSync(file, 'secnd')
+    t.equal(await there.ask(contents), 'secnd', 'of the same size')
+    fs.appendFileSync(file, ' and more')
+    t.equal(await there.ask(contents), 'secnd and more', 'longer')
+    fs.truncateSync(file, 3)
+    t.equal(await there.ask(contents), 'sec', 'shorter')
+    fs.writeFileSync(`${file}.new`, 'replaced')
+    fs.renameSync(`${file}.new`, file)
+    t.equal(await there.ask(contents), 'replaced', 'another file of the name')
+    fs.unlinkSync(file)
+    t.equal(await there.ask(contents), 'ENOENT')
+    t.equal(await there.ask("os.path.exists('directory')"), 'False')
+    fs.mkdirSync(path.join(cwd, 'directory'))
+    t.equal(await there.ask("os.listdir('.')"), "['directory']")
+    fs.chmodSync(path.join(cwd, 'directory'), 0o711)
+    t.equal(await there.ask("oct(os.stat('directory').st_mode)"), '0o40711')
+  })
+
+  await t.test('what is written there is here at once', async t => {
+    await there.ask("globals().update(f=open('file', 'w+')) or f.write('there') and f.flush()")
+    t.equal(fs.readFileSync(file, 'utf8'), 'there')
+    await there.ask('f.truncate(2)')
+    t.equal(fs.statSync(file).size, 2)
+  })
+
+  await t.test('locks of fcntl(2) hold on both sides', async t => {
+    const lock = 'fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)'
+    t.equal(await lockHere(file), 'taken', 'and given back with the process')
+    t.equal(await there.ask(lock), 'None')
+    t.equal(await lockHere(file), 'EAGAIN')
+    t.equal(await there.ask('fcntl.lockf(f, fcntl.LOCK_UN)'), 'None')
+    t.equal(await lockHere(file), 'taken')
+
+    const holder = spawn('python3', [
+      '-c',
+      'import fcntl, sys; f = open(sys.argv[1], "r+"); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()',
+      file,
+    ])
+    await Promise.race([once(holder.stdout, 'data'), once(holder, 'exit')])
+    t.equal(await there.ask(lock), 'EAGAIN')
+    const waiting = there.ask('fcntl.lockf(f, fcntl.LOCK_EX)')
+    holder.stdin.end()
+    t.equal(await waiting, 'None', 'who waits is woken')
+    t.equal(await lockHere(file), 'EAGAIN')
+  })
+
+  t.equal((await there.leave()).code, 0)
+  t.equal(await lockHere(file), 'taken', 'the session took its lock with it')
+})
+
+t.test('-ro: nothing can be changed, all can be read', async t => {
+  const cwd = workDirectory(t)
+  fs.writeFileSync(path.join(cwd, 'file'), 'as it was')
+  const script = `
+    cat file; echo
+    echo x > file; echo x > new; echo x >> file; rm file; mkdir d; mv file other; ln file other; ln -s a b
+    chmod 600 file; touch file; truncate -s 0 file; mkfifo fifo; exit 3`
+  const { code, stdout, stderr } = await run(cwd, ['sh', '-c', script], {
+    flags: ['-ro'],
+    env: { LC_ALL: 'C' },
+  })
+  t.same([code, stdout.toString()], [3, 'as it was\n'])
+  t.equal(stderr.match(/Read-only file system\n/g)?.length, 12, stderr)
+  t.same(fs.readdirSync(cwd), ['file'])
+  t.equal(fs.readFileSync(path.join(cwd, 'file'), 'utf8'), 'as it was')
+})
+
+t.test('the directory is the one in which the command was typed', async t => {
+  const script = 'pwd; pwd -P; echo "$PWD"; echo here > file'
+  for (const name of ['with space', 'tab\there', 'back\\slash', 'ä€', '-n', '#', 'a=b:c,d']) {
+    const cwd = workDirectory(t, name)
+    const { stdout, stderr } = await run(cwd, ['sh', '-c', script])
+    t.same([stdout.toString(), stderr], [`${cwd}\n`.repeat(3), ''], JSON.stringify(name))
+    t.equal(fs.readFileSync(path.join(cwd, 'file'), 'utf8'), 'here\n')
+  }
+  const link = path.join(workDirectory(t), 'link')
+  const aim = workDirectory(t)
+  fs.symlinkSync(aim, link)
+  t.equal((await run(link, ['pwd'])).stdout.toString(), `${aim}\n`, 'where a link leads')
+  t.equal((await run('/', ['pwd'])).stdout.toString(), '/tmp/cpu\n', "the root is the machine's own")
+  t.equal((await run('/tmp', ['pwd'])).stdout.toString(), '/tmp/cpu/tmp\n', 'and so is /tmp')
+  const shared = fs.mkdtempSync('/dev/shm/files-')
+  t.teardown(() => fs.rmSync(shared, { recursive: true }))
+  t.equal((await run(shared, ['pwd'])).stdout.toString(), `/tmp/cpu${shared}\n`, 'and so is /dev')
+})
