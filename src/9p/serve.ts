@@ -26,7 +26,10 @@ import { MalformedMessage, Reader } from './wire.js'
 export interface ServeOptions {
   /** The largest message that may be agreed on; 1 MiB by default, which is the most that Linux asks for. */
   readonly msizeLimit?: number
-  /** How many fids the client may have. */
+  /**
+   * How many fids the client may have: by far the most of what it can make this process remember, with some 700
+   * bytes for each file. All else together is bounded by about 50 MiB.
+   */
   readonly maxFids?: number
   /** Ends the connection. */
   readonly signal?: AbortSignal

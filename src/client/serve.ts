@@ -73,7 +73,7 @@ export async function serveFiles(options: ServeFilesOptions): Promise<void> {
   try {
     const listener = await listen(address, (stream, peer) => serve(stream, peer.name))
     const mode = readOnly ? ' read-only' : ''
-    console.error(`cpu: serving ${root}${mode} on ${formatAddress(listener.address)}`)
+    console.error(`cpu: serving ${root}${mode} on ${nameOf(listener.address)}`)
     await aborted(signal)
     await Promise.all(served)
     await listener.close()
@@ -87,9 +87,13 @@ function refuseOpen(address: Address): void {
   if (address.net === 'unix' || (address.net === 'tcp' && isLoopback(address.host))) return
   const who = address.net === 'vsock' ? 'every virtual machine of this host' : 'others'
   throw new UsageError(
-    `${formatAddress(address)} can be reached by ${who}, and the files are served to all who connect`,
+    `${nameOf(address)} can be reached by ${who}, and the files are served to all who connect`,
     'say -srv-open if that is meant, or take a loopback address or unix:PATH',
   )
+}
+
+function nameOf(address: Address): string {
+  return address.net === 'vsock' ? `vsock port ${address.port}` : formatAddress(address)
 }
 
 const loopback = new BlockList()

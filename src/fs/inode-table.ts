@@ -25,8 +25,8 @@ export class Inode implements TreeNode {
   /** References: of those who got it, of its open files, and of its children. */
   references = 0
   openCount = 0
-  /** Descriptors of its files that are open for writing. */
-  readonly writers = new Set<number>()
+  /** Descriptors of its files that are open for writing, if ever there was one. */
+  writers: Set<number> | undefined
   /** When it was last used, in calls. */
   used = 0
 

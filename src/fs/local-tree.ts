@@ -120,7 +120,7 @@ export class LocalTree implements FileTree {
     const result = binding.fsTruncate(fd, size, false)
     // A file can be open for writing although its mode forbids that by now. ftruncate(2) in a guest may come
     // without saying by which open file.
-    const [writer] = result === failure.EACCES ? node.writers : []
+    const [writer] = (result === failure.EACCES && node.writers) || []
     return writer === undefined ? result : binding.fsTruncate(writer, size, true)
   }
 
@@ -152,7 +152,10 @@ export class LocalTree implements FileTree {
 
   #opened(node: Inode, fd: number, flags: number): LocalFile {
     const file = new LocalFile(node, fd, flags)
-    if (file.isWritable) node.writers.add(fd)
+    if (file.isWritable) {
+      node.writers ??= new Set()
+      node.writers.add(fd)
+    }
     return file
   }
 
@@ -209,7 +212,7 @@ export class LocalTree implements FileTree {
   #closeIfIdle(file: LocalFile): void {
     if (!file.isClosed || file.pending > 0) return
     const { node } = file
-    node.writers.delete(file.fd)
+    node.writers?.delete(file.fd)
     this.#table.closeDescriptor(file.fd)
     node.openCount--
     this.release(node)

@@ -47,7 +47,7 @@ export async function listen(
       cause,
       remedy:
         (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
-          ? 'another cpud is there: choose another -sp'
+          ? 'something listens there already: choose another port or path'
           : undefined,
     })
   }
