@@ -105,7 +105,8 @@ async function demonstrateNested(): Promise<number> {
   )
   await using lab = await startNestedLab({ onMessage: line => console.log(line) })
   const self = [process.execPath, 'dist/scripts/demo.js']
-  const cpu = [bin('cpu'), ...lab.cpuArguments(self, { CPU_DEMO_NESTED: '1' })]
+  const command = lab.command(self, { CPU_DEMO_NESTED: '1' })
+  const cpu = [bin('cpu'), ...lab.flags, lab.outer.name, ...command]
   const { exitCode } = await execa(process.execPath, cpu, {
     reject: false,
     stdio: ['ignore', 'inherit', 'inherit'],

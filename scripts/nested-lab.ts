@@ -9,11 +9,14 @@ import { packageRoot } from '../src/version.js'
 
 export interface NestedLab extends AsyncDisposable {
   readonly outer: Machine
-  /**
-   * Arguments of `cpu` that run a command in the outer guest, in this project's directory, with this host's
-   * programs and files (read-only) under it.
-   */
-  cpuArguments(command: readonly string[], environment?: Readonly<Record<string, string>>): string[]
+  /** Flags of `cpu` for the outer guest: this host's programs and this project, read-only, by virtiofs. */
+  readonly flags: readonly string[]
+  /** Mounts them, for sessions within. */
+  readonly fstabFile: string
+  /** Where a file of this host is found in the outer guest's sessions. */
+  there(hostPath: string): string
+  /** A command to be run there, in this project's directory. */
+  command(argv: readonly string[], environment?: Readonly<Record<string, string>>): string[]
 }
 
 const OUTER_MEMORY_MIB = 3072
@@ -39,20 +42,13 @@ export async function startNestedLab(options: NestedLabOptions = {}): Promise<Ne
   writeFileSync(fstabFile, labFstab())
   return {
     outer,
-    cpuArguments(command, environment = {}) {
+    flags: ['-9p=false', '-fstab', fstabFile],
+    fstabFile,
+    there: hostPath => HOST_MOUNT + hostPath,
+    command(argv, environment = {}) {
       const there = { XDG_RUNTIME_DIR: '/run', XDG_CACHE_HOME: cacheHome(), ...environment }
       const variables = Object.entries(there).map(([key, value]) => `${key}=${value}`)
-      return [
-        '-9p=false',
-        '-fstab',
-        fstabFile,
-        outer.name,
-        'env',
-        '-C',
-        packageRoot(),
-        ...variables,
-        ...command,
-      ]
+      return ['env', '-C', packageRoot(), ...variables, ...argv]
     },
     async [Symbol.asyncDispose]() {
       await outer.stop()

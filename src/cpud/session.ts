@@ -1,6 +1,7 @@
 // One session: the user's files fetched back through the connection, the plan applied, the program run, its
 // streams joined to the channel, its exit code sent; afterwards nothing of it is left.
 import os from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import type ssh2 from 'ssh2'
 import { EXIT_CONNECTION, signalExitCode } from '../cli/exit-codes.js'
 import { sessionPlan } from '../namespace/session-plan.js'
@@ -28,7 +29,7 @@ export interface SessionOptions {
 }
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-const HANGUP_GRACE_MS = 200
+const HANGUP_GRACE_MS = 2000
 
 export class Session {
   readonly #options: SessionOptions
@@ -36,13 +37,19 @@ export class Session {
   #files: FileConnection | undefined
   #stdio: Stdio | undefined
   #closed = false
+  #over: Promise<void> = Promise.resolve()
 
   constructor(options: SessionOptions) {
     this.#options = options
   }
 
   /** Runs the session to its end. Never rejects: failures are told to the client and the log. */
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    this.#over = this.#run()
+    return this.#over
+  }
+
+  async #run(): Promise<void> {
     const { stream, log } = this.#options
     stream.on('error', () => stream.destroy())
     stream.once('close', () => void this.#abandon())
@@ -71,7 +78,7 @@ export class Session {
   /** Ends the session from outside: HUP to the program, a moment later KILL to everything. */
   async hangUp(): Promise<void> {
     this.#program?.signal('SIGHUP')
-    await new Promise(resolve => setTimeout(resolve, HANGUP_GRACE_MS))
+    await Promise.race([this.#over, setTimeout(HANGUP_GRACE_MS, undefined, { ref: false })])
     await this.#abandon()
   }
 
