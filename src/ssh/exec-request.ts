@@ -23,6 +23,8 @@ const COMMAND_KEY = '\u0001command'
 
 const MAX_REQUEST_BYTES = 30_000
 const MAX_PIECES = 1_000
+/** Roughly what a variable costs besides its text. */
+const VARIABLE_OVERHEAD = 64
 
 /** What a server that does not know the exact variables gets to see of a command it could not read. */
 const UNREADABLE = Buffer.from('cpu: this server cannot read so long a command line')
@@ -87,15 +89,12 @@ export function decodeExec(command: Buffer): ExecRequest {
 export class ReceivedEnvironment {
   readonly #plain = new Map<string, string>()
 
+  /** What all the requests took, to be bounded by the caller. */
+  bytes = 0
+
   set(key: string, value: string): void {
     this.#plain.set(key, value)
-  }
-
-  /** Total size, to be bounded by the caller. */
-  get bytes(): number {
-    let total = 0
-    for (const [key, value] of this.#plain) total += key.length + value.length
-    return total
+    this.bytes += VARIABLE_OVERHEAD + key.length + value.length
   }
 
   /** Everything that was sent, exactly, together with the exec string if that was sent exactly. */
