@@ -29,5 +29,5 @@ const lint = run('biome', 'ci', '--colors=off')
 const tests = run('tap', 'run', '--reporter=base', '--output-file', REPORT, ...process.argv.slice(2))
 const { passed, failed, skipped } = totals(existsSync(REPORT) ? readFileSync(REPORT, 'utf8') : '')
 const broken = lint !== 0 || tests !== 0 || skipped > 0 || passed === 0
-console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`)
+console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`)
 process.exitCode = broken ? 1 : 0
