@@ -62,12 +62,16 @@ export async function runCommand(options: ClientOptions): Promise<number> {
   })
   options.log(`authenticated as ${options.username}`)
   // Without a listener, an error of the dying connection would end this process; what is lost is told by 'close'.
-  client.on('error', error => options.log(`connection: ${error.message}`))
+  client.on('error', error => {
+    options.log(`connection: ${error.message}`)
+    // ssh2 only ends it, which a server that has fallen silent never answers.
+    stream.destroy()
+  })
   try {
     return await runOn(client, options)
   } finally {
     client.end()
-    setTimeout(() => client.destroy(), DISCONNECT_TIMEOUT_MS).unref()
+    setTimeout(() => stream.destroy(), DISCONNECT_TIMEOUT_MS).unref()
   }
 }
 

@@ -1,5 +1,7 @@
 // One SSH connection: who it is, the ways back it asked for, its sessions.
+import type { Duplex } from 'node:stream'
 import type ssh2 from 'ssh2'
+import { VsockSocket } from '../native/vsock.js'
 import type { AuthorizedKey } from '../ssh/authorized-keys.js'
 import { ReceivedEnvironment } from '../ssh/exec-request.js'
 import { type PtyRequest, Session } from './session.js'
@@ -8,14 +10,15 @@ export interface ConnectionOptions {
   readonly authorizedKeys: readonly AuthorizedKey[] | undefined
   /** For the log. */
   readonly peer: string
-  /** Of a client that came over vsock. */
-  readonly peerCid: number | undefined
+  /** What the connection runs over. */
+  readonly stream: Duplex
   readonly log: (line: string) => void
 }
 
 const MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
 const MAX_FORWARDS = 64
 const FIRST_FORWARD_PORT = 20_000
+const DISCONNECT_TIMEOUT_MS = 1000
 
 export class Connection {
   readonly #client: ssh2.Connection
@@ -33,7 +36,11 @@ export class Connection {
       else reject?.()
     })
     client.on('session', accept => this.#open(accept()))
-    client.on('error', error => options.log(`${options.peer}: ${error.message}`))
+    client.on('error', error => {
+      options.log(`${options.peer}: ${error.message}`)
+      // ssh2 only ends it, which a peer that has fallen silent never answers.
+      options.stream.destroy()
+    })
     client.once('ready', () => options.log(`${options.peer}: connected`))
     client.once('close', () => void this.#endSessions())
   }
@@ -42,6 +49,7 @@ export class Connection {
   async close(): Promise<void> {
     await this.#endSessions()
     this.#client.end()
+    setTimeout(() => this.#options.stream.destroy(), DISCONNECT_TIMEOUT_MS).unref()
   }
 
   async #endSessions(): Promise<void> {
@@ -84,7 +92,7 @@ export class Connection {
         command,
         environment,
         pty,
-        peerCid: this.#options.peerCid,
+        peerCid: peerCidOf(this.#options.stream),
         forwards: this.#forwards,
         log: line => this.#options.log(`${this.#options.peer}: ${line}`),
       })
@@ -118,4 +126,9 @@ export class Connection {
     channel.on('exec', (accept, _reject, { command }) => start(accept(), command))
     channel.on('shell', accept => start(accept(), ''))
   }
+}
+
+/** Of a client that came over vsock. */
+function peerCidOf(stream: Duplex): number | undefined {
+  return stream instanceof VsockSocket ? stream.remoteCid : undefined
 }

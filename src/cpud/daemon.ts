@@ -2,7 +2,6 @@
 // listeners hand it what they accept.
 import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
-import { VsockSocket } from '../native/vsock.js'
 import type { AuthorizedKey } from '../ssh/authorized-keys.js'
 import { Connection } from './connection.js'
 
@@ -63,10 +62,9 @@ export class Daemon implements AsyncDisposable {
   #connected(client: ssh2.Connection, info: ssh2.ClientInfo): void {
     const peer = info.port === undefined ? (info.ip ?? 'unix') : `${info.ip}:${info.port}`
     const stream = streamOf(client)
-    const peerCid = stream instanceof VsockSocket ? stream.remoteCid : undefined
-    const connection = new Connection(client, { ...this.#options, peer, peerCid })
+    const connection = new Connection(client, { ...this.#options, peer, stream })
     this.#connections.add(connection)
-    client.once('ready', () => stream?.emit(AUTHENTICATED))
+    client.once('ready', () => stream.emit(AUTHENTICATED))
     client.once('close', () => this.#connections.delete(connection))
   }
 
@@ -80,6 +78,6 @@ export class Daemon implements AsyncDisposable {
 const AUTHENTICATED = Symbol('authenticated')
 
 /** ssh2 keeps the socket to itself; its own examples reach for it the same way. */
-function streamOf(client: ssh2.Connection): Duplex | undefined {
-  return (client as unknown as { _sock?: Duplex })._sock
+function streamOf(client: ssh2.Connection): Duplex {
+  return (client as unknown as { _sock: Duplex })._sock
 }
