@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -103,6 +104,15 @@ Napi::Value AddDefaultRoute(const Napi::CallbackInfo& info) {
   return Result(info, NetworkIoctl(SIOCADDRT, &route));
 }
 
+// setClock(milliseconds): clock_settime(2) of the real-time clock, in milliseconds since 1970.
+Napi::Value SetClock(const Napi::CallbackInfo& info) {
+  const double milliseconds = info[0].As<Napi::Number>().DoubleValue();
+  timespec time;
+  time.tv_sec = static_cast<time_t>(milliseconds / 1000);
+  time.tv_nsec = static_cast<long>((milliseconds - static_cast<double>(time.tv_sec) * 1000) * 1e6);
+  return Result(info, OrErrno(clock_settime(CLOCK_REALTIME, &time)));
+}
+
 // makeRaw(fd): cfmakeraw(3) on a terminal, and reading enabled without modem control.
 Napi::Value MakeRaw(const Napi::CallbackInfo& info) {
   int fd = info[0].As<Napi::Number>().Int32Value();
@@ -124,6 +134,7 @@ void InitSystem(Napi::Env env, Napi::Object exports) {
   exports.Set("setInterfaceNetmask", Napi::Function::New(env, SetInterfaceNetmask));
   exports.Set("setInterfaceUp", Napi::Function::New(env, SetInterfaceUp));
   exports.Set("addDefaultRoute", Napi::Function::New(env, AddDefaultRoute));
+  exports.Set("setClock", Napi::Function::New(env, SetClock));
   exports.Set("makeRaw", Napi::Function::New(env, MakeRaw));
 }
 

@@ -162,6 +162,7 @@ async function awaitReady(
       guestSpoke = true
       // QEMU has read it by now, and nobody else needs it: there is a key in it.
       rmSync(files.initrd, { force: true })
+      if (told.event === 'booting') line.tellTime()
       if (told.event === 'ready') return
       if (told.event === 'warning') options.onMessage?.(`guest: ${told.message}`)
       if (told.event === 'failed')

@@ -49,7 +49,15 @@ export class ControlLine {
 
   /** Asks the guest to end everything in it and to switch the machine off. */
   requestPowerOff(): void {
-    const request: GuestRequest = { request: 'poweroff' }
+    this.#send({ request: 'poweroff' })
+  }
+
+  /** Tells the guest the time: its own clock was read at boot, to the second. */
+  tellTime(): void {
+    this.#send({ request: 'clock', unixMs: performance.timeOrigin + performance.now() })
+  }
+
+  #send(request: GuestRequest): void {
     this.#socket.write(`${JSON.stringify(request)}\n`)
   }
 

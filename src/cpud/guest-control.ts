@@ -21,10 +21,13 @@ export type GuestEvent =
   | { readonly event: 'failed'; readonly message: string }
 
 /** To the guest. */
-export interface GuestRequest {
-  readonly request: 'poweroff' | 'restart'
-}
+export type GuestRequest =
+  | { readonly request: 'poweroff' | 'restart' }
+  /** The answer to `booting`: the launcher's time, in milliseconds since 1970, at which it was told. */
+  | { readonly request: 'clock'; readonly unixMs: number }
 
+/** What a Date can hold. */
+const MAX_UNIX_MS = 8.64e15
 /** Longer lines are noise, not requests. */
 const MAX_LINE_LENGTH = 64 * 1024
 
@@ -34,7 +37,10 @@ export function parseGuestRequest(line: string): GuestRequest | undefined {
     const value: unknown = JSON.parse(line)
     if (typeof value !== 'object' || value === null || !('request' in value)) return undefined
     const { request } = value
-    return request === 'poweroff' || request === 'restart' ? { request } : undefined
+    if (request === 'poweroff' || request === 'restart') return { request }
+    if (request !== 'clock' || !('unixMs' in value)) return undefined
+    const { unixMs } = value
+    return typeof unixMs === 'number' && unixMs > 0 && unixMs < MAX_UNIX_MS ? { request, unixMs } : undefined
   } catch {
     return undefined
   }

@@ -47,6 +47,8 @@ class Init {
   #control: GuestControl | undefined
   #service: Service | undefined
   #stopping = false
+  /** When the first events were sent. */
+  #toldMs = 0
 
   constructor(log: Log) {
     this.#log = log
@@ -58,7 +60,7 @@ class Init {
     process.on('unhandledRejection', error => void this.fail(error))
     process.on('exit', () => system.reboot('poweroff'))
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGPWR'] as const) {
-      process.on(signal, () => void this.shutDown({ request: 'poweroff' }))
+      process.on(signal, () => void this.shutDown('poweroff'))
     }
     setInterval(() => {}, 0x7fffffff)
     reapOnSigchld()
@@ -92,7 +94,7 @@ class Init {
   }
 
   /** Ends the sessions, then the machine. */
-  async shutDown({ request }: GuestRequest): Promise<void> {
+  async shutDown(request: 'poweroff' | 'restart'): Promise<void> {
     if (this.#stopping) return
     this.#stopping = true
     this.#log(`${request}: ending`)
@@ -114,6 +116,13 @@ class Init {
     system.reboot('poweroff')
   }
 
+  #serve(request: GuestRequest): void {
+    if (request.request !== 'clock') return void this.shutDown(request.request)
+    // The launcher's clock was read after `booting` was sent. Reckoned from the sending, ours is a little ahead: files
+    // that the client's machine dates must not be in the future here, which make(1) complains about.
+    this.#try(() => system.setClock(request.unixMs + performance.now() - this.#toldMs))
+  }
+
   /** Events wait for the line to be there. */
   #tell(event: GuestEvent): void {
     if (this.#control) this.#control.send(event)
@@ -125,14 +134,12 @@ class Init {
     try {
       const fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK)
       system.makeRaw(fd, path)
-      this.#control = new GuestControl(
-        new FdStream(fd, { peer: path }),
-        request => void this.shutDown(request),
-      )
+      this.#control = new GuestControl(new FdStream(fd, { peer: path }), request => this.#serve(request))
     } catch (error) {
       this.#log(String(error), logLevel.warning)
       return
     }
+    this.#toldMs = performance.now()
     for (const event of this.#unsent.splice(0)) this.#control.send(event)
   }
 

@@ -15,6 +15,8 @@ export interface SystemBinding {
   setInterfaceUp(name: string): number
   /** SIOCADDRT. */
   addDefaultRoute(gateway: number): number
+  /** clock_settime(2), in milliseconds since 1970. */
+  setClock(milliseconds: number): number
   /** cfmakeraw(3), tcsetattr(3). */
   makeRaw(fd: number): number
 }

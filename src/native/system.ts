@@ -67,6 +67,11 @@ export function configureInterface(
   check(binding.addDefaultRoute(parseIpv4(gateway)), 'ioctl', `SIOCADDRT default via ${gateway}`)
 }
 
+/** Sets the time of day, in milliseconds since 1970, fractions included. */
+export function setClock(unixMs: number): void {
+  check(binding.setClock(unixMs), 'clock_settime', new Date(unixMs).toISOString())
+}
+
 /** Puts a terminal or serial line into raw mode: no echo, no translation, no signals. */
 export function makeRaw(fd: number, subject: string): void {
   check(binding.makeRaw(fd), 'tcsetattr', subject)

@@ -61,6 +61,8 @@ t.test('errors in a guest configuration name the field', async t => {
 
 t.test('requests', async t => {
   t.strictSame(parseGuestRequest('{"request":"poweroff"}'), { request: 'poweroff' })
+  t.strictSame(parseGuestRequest('{"request":"clock","unixMs":5.5}'), { request: 'clock', unixMs: 5.5 })
+  t.equal(parseGuestRequest('{"request":"clock","unixMs":"5"}'), undefined)
   t.strictSame(parseGuestRequest('{"request":"restart","more":1}'), { request: 'restart' })
   for (const line of ['', 'poweroff', '{"request":"halt"}', 'null', '[]'])
     t.equal(parseGuestRequest(line), undefined)
