@@ -34,7 +34,7 @@ export interface ServeOptions {
   /** Ends the connection. */
   readonly signal?: AbortSignal
   /** Called with one line for each request, each reply, and the reason for the end. */
-  readonly trace?: (line: string) => void
+  readonly trace?: ((line: string) => void) | undefined
   /** How long to look for the next request before sleeping, 0 by default: costs a busy core, saves a wake-up. */
   readonly pollMicroseconds?: number
 }

@@ -143,7 +143,5 @@ async function startFiles(
   const tree = openLocalTree(files.root, { readOnly: files.readOnly })
   client.once('close', () => tree.dispose())
   options.log(`offering ${files.root}${files.readOnly ? ' read-only' : ''}`)
-  return offerFiles(client, options.address, stream =>
-    serve9P(stream, tree, files.trace === undefined ? {} : { trace: files.trace }),
-  )
+  return offerFiles(client, options.address, stream => serve9P(stream, tree, { trace: files.trace }))
 }

@@ -63,8 +63,7 @@ export async function serveFiles(options: ServeFilesOptions): Promise<void> {
       return
     }
     options.log(`connected: ${name}`)
-    const trace = options.trace === undefined ? {} : { trace: options.trace }
-    const service = serve9P(stream, tree, { signal, ...trace }).finally(() => {
+    const service = serve9P(stream, tree, { signal, trace: options.trace }).finally(() => {
       served.delete(service)
       options.log(`disconnected: ${name}`)
     })

@@ -60,8 +60,8 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
-    log: values.v || values.d ? line => console.error(`cpu: ${line}`) : () => {},
-    debug: values.d ? line => console.error(`cpu: ssh: ${line}`) : undefined,
+    log: logger(values),
+    debug: values.d ? line => say(`ssh: ${line}`) : undefined,
   }
 }
 
@@ -74,16 +74,20 @@ export function serveOptions({ values, operands }: Flags): Omit<ServeFilesOption
     root: path.resolve(values.root),
     readOnly: values.ro,
     open: values['srv-open'],
-    log: values.v || values.d ? line => console.error(`cpu: ${line}`) : () => {},
+    log: logger(values),
     trace: trace9P(values),
   }
 }
 
 function trace9P(values: Flags['values']): ((line: string) => void) | undefined {
-  return values.dbg9p ? line => console.error(`cpu: 9p: ${line}`) : undefined
+  return values.dbg9p ? line => say(`9p: ${line}`) : undefined
 }
 
-function warn(line: string): void {
+function logger(values: Flags['values']): (line: string) => void {
+  return values.v || values.d ? say : () => {}
+}
+
+function say(line: string): void {
   console.error(`cpu: ${line}`)
 }
 
@@ -100,7 +104,7 @@ function locate(
   net: Network | undefined,
   port: number | undefined,
 ): { address: Address; config: HostConfig } {
-  const config = hostConfig(configName(name, net), warn)
+  const config = hostConfig(configName(name, net), say)
   const named = net === undefined ? splitHost(name) : { net, host: name }
   const target = named.net === undefined && config.hostName !== undefined ? splitHost(config.hostName) : named
   const configuredPort = config.port === undefined ? undefined : parseU32(config.port)
@@ -157,7 +161,7 @@ function hostKeyPolicy(address: Address, config: HostConfig, hostKeyFile: string
     ],
     strict,
     confirm: process.stdin.isTTY && process.stderr.isTTY ? confirm : undefined,
-    warn,
+    warn: say,
     expected:
       hostKeyFile === undefined ? undefined : parsePublicKey(readText(hostKeyFile, '-hk'), hostKeyFile),
   }

@@ -4,6 +4,7 @@ import os from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import type ssh2 from 'ssh2'
 import { EXIT_CONNECTION, signalExitCode } from '../cli/exit-codes.js'
+import { MOUNT_ROOT } from '../namespace/plan.js'
 import { sessionPlan } from '../namespace/session-plan.js'
 import { workingDirectoryCandidates } from '../namespace/working-directory.js'
 import { type Program, type ProgramExit, type ProgramFailure, spawnProgram } from '../native/spawn.js'
@@ -116,7 +117,7 @@ export class Session {
       mountNamespace: steps.length > 0,
       ...(this.#files === undefined
         ? {}
-        : { fileConnectionFd: this.#files.takeKernelFd(), syncPath: '/tmp/cpu' }),
+        : { fileConnectionFd: this.#files.takeKernelFd(), syncPath: MOUNT_ROOT }),
       argv: args,
       executables: executableCandidates(args[0]!, environment.get('PATH')!),
       env: [...environment].map(([key, value]) => Buffer.concat([Buffer.from(`${key}=`), value])),

@@ -31,7 +31,7 @@ export async function dial(address: Address, options: DialOptions): Promise<Dupl
   options.signal?.throwIfAborted()
   const stream = open(address, options)
   try {
-    await connected(stream, address, options)
+    await connected(stream, options)
     if (address.net === 'unix-vsock') await requestPort(stream, address.port, options)
     stream.setNoDelay?.(true)
     return stream
@@ -75,7 +75,7 @@ function bounded<T>(
   })
 }
 
-function connected(stream: Duplex, _address: Address, options: DialOptions): Promise<void> {
+function connected(stream: Duplex, options: DialOptions): Promise<void> {
   return bounded(options, (resolve, reject) => {
     stream.once('connect', resolve).once('error', reject)
     return () => stream.off('connect', resolve).off('error', reject)
