@@ -37,6 +37,9 @@ Napi::Value Reboot(const Napi::CallbackInfo& info) {
   return Result(info, OrErrno(reboot(static_cast<int>(info[0].As<Napi::Number>().Uint32Value()))));
 }
 
+// exitNow(code): _exit(2). Does not wait for threads, as exit(3) in Node does.
+void ExitNow(const Napi::CallbackInfo& info) { _exit(info[0].As<Napi::Number>().Int32Value()); }
+
 // sync(): everything that is in memory only is on its device when it returns.
 Napi::Value Sync(const Napi::CallbackInfo& info) {
   sync();
@@ -129,6 +132,7 @@ void InitSystem(Napi::Env env, Napi::Object exports) {
   exports.Set("loadModule", Napi::Function::New(env, LoadModule));
   exports.Set("reboot", Napi::Function::New(env, Reboot));
   exports.Set("sync", Napi::Function::New(env, Sync));
+  exports.Set("exitNow", Napi::Function::New(env, ExitNow));
   exports.Set("setHostname", Napi::Function::New(env, SetHostname));
   exports.Set("setInterfaceAddress", Napi::Function::New(env, SetInterfaceAddress));
   exports.Set("setInterfaceNetmask", Napi::Function::New(env, SetInterfaceNetmask));

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const commands = ['cpu', 'cpud', 'cpu-vm']
+const programs = ['bin/cpu', 'bin/cpud', 'bin/cpu-vm', 'client/file-worker']
 const directory = join(root, 'dist/bundle')
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
 /** Becomes `directory` when it is complete. */
@@ -45,7 +45,9 @@ try {
 
 async function bundle() {
   await build({
-    entryPoints: commands.map(command => join(root, `src/bin/${command}.ts`)),
+    entryPoints: Object.fromEntries(
+      programs.map(program => [basename(program), join(root, `src/${program}.ts`)]),
+    ),
     outdir: unfinished,
     outExtension: { '.js': '.cjs' },
     bundle: true,

@@ -16,3 +16,8 @@ export function version(): string {
 export function packageRoot(): string {
   return join(dirname(fileURLToPath(import.meta.url)), '../..')
 }
+
+/** Where another module of this program is: compiled beside the caller, which is `from`, or a bundle beside its bundle. */
+export function moduleUrl(from: string, name: string): URL {
+  return new URL(`${name}.${typeof CPU_HARNESS_VERSION === 'string' ? 'cjs' : 'js'}`, from)
+}

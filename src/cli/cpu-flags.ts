@@ -1,4 +1,5 @@
 // The flags of `cpu`; help, man page and completion derive from this table.
+import { CACHE_MODES } from '../namespace/ninep-mount.js'
 import { NETWORKS } from '../transport/address.js'
 import { defineFlags } from './flags.js'
 import type { HelpText } from './help.js'
@@ -39,6 +40,25 @@ export const CPU_FLAGS = defineFlags({
   },
   root: { kind: 'string', placeholder: 'DIR', default: '/', help: 'what of the local file system is served' },
   ro: { kind: 'boolean', help: 'serve it read-only' },
+  cache: {
+    kind: 'string',
+    choices: CACHE_MODES,
+    placeholder: 'MODE',
+    help: 'how much the other kernel caches of your files; readahead and loose need Linux 6.4 there, and loose sees nothing that others change (default mmap)',
+  },
+  msize: {
+    kind: 'integer',
+    min: 4096,
+    max: 1_048_576,
+    placeholder: 'BYTES',
+    help: 'largest 9P message (default 1048576)',
+  },
+  mountopts: { kind: 'string', placeholder: 'OPTIONS', help: 'more 9P mount options, separated by commas' },
+  direct: {
+    kind: 'boolean',
+    default: true,
+    help: 'over vsock, have the files go through ssh too, not past it',
+  },
   srv: {
     kind: 'string',
     placeholder: 'ADDRESS',

@@ -1,17 +1,23 @@
 // `cpu`'s main line: dial, authenticate, offer the files, run the command, return its exit code.
 import type ssh2 from 'ssh2'
-import { serve9P } from '../9p/serve.js'
-import { openLocalTree } from '../fs/local-tree.js'
 import { formatPlan } from '../namespace/format-plan.js'
+import type { NinePOptions } from '../namespace/ninep-mount.js'
+import { formatNinePOptions } from '../namespace/ninep-options.js'
 import { sessionPlan } from '../namespace/session-plan.js'
 import { connectSsh } from '../ssh/connect.js'
-import { encodeExec, FSTAB_VARIABLE, FSTAB_VARIABLE_FOR_SSHD, NONCE_VARIABLE } from '../ssh/exec-request.js'
+import {
+  encodeExec,
+  FSTAB_VARIABLE,
+  FSTAB_VARIABLE_FOR_SSHD,
+  NINEP_OPTIONS_VARIABLE,
+  NONCE_VARIABLE,
+} from '../ssh/exec-request.js'
 import type { Identity } from '../ssh/identity.js'
 import { type HostKeyPolicy, verifyKnownHost } from '../ssh/known-hosts.js'
 import { quoteCommand } from '../ssh/quote.js'
 import { type Address, formatAddress } from '../transport/address.js'
 import { dial } from '../transport/dial.js'
-import { createNonce, type FileService, offerFiles } from './file-service.js'
+import { createNonce, type FileOffer, FileService, type OfferedFiles } from './file-service.js'
 import { runSession, type SessionStreams } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
@@ -24,15 +30,9 @@ export interface ClientOptions extends SessionStreams {
   readonly connectTimeoutMs: number
   readonly keepaliveIntervalMs: number
   /** What is served to the other side; undefined for nothing. */
-  readonly files?:
-    | {
-        readonly root: string
-        readonly readOnly: boolean
-        readonly timeoutMs: number
-        /** Called with each 9P message in one line. */
-        readonly trace?: ((line: string) => void) | undefined
-      }
-    | undefined
+  readonly files?: (OfferedFiles & { readonly timeoutMs: number }) | undefined
+  /** How they are mounted there. */
+  readonly mountOptions: NinePOptions
   /** The text of CPU_FSTAB: the namespace's binds and the user's own lines. */
   readonly fstab: string
   readonly environment: ReadonlyMap<string, Buffer>
@@ -46,6 +46,16 @@ export interface ClientOptions extends SessionStreams {
 
 /** Runs the command there and returns its exit code. Throws CpuError when it cannot be told. */
 export async function runCommand(options: ClientOptions): Promise<number> {
+  // Started first: its thread gets ready while the connection is made.
+  const files = options.files && new FileService(options.address, options.files)
+  try {
+    return await runConnected(options, files)
+  } finally {
+    await files?.close()
+  }
+}
+
+async function runConnected(options: ClientOptions, files: FileService | undefined): Promise<number> {
   const peer = formatAddress(options.address)
   const stream = await dial(options.address, { timeoutMs: options.connectTimeoutMs, signal: options.signal })
   options.log(`connected to ${peer}`)
@@ -68,7 +78,7 @@ export async function runCommand(options: ClientOptions): Promise<number> {
     stream.destroy()
   })
   try {
-    return await runOn(client, options)
+    return await runOn(client, options, files)
   } finally {
     client.end()
     setTimeout(() => stream.destroy(), DISCONNECT_TIMEOUT_MS).unref()
@@ -77,42 +87,59 @@ export async function runCommand(options: ClientOptions): Promise<number> {
 
 const DISCONNECT_TIMEOUT_MS = 1000
 
-async function runOn(client: ssh2.Client, options: ClientOptions): Promise<number> {
-  const files = options.files === undefined ? undefined : await startFiles(client, options.files, options)
+async function runOn(
+  client: ssh2.Client,
+  options: ClientOptions,
+  files: FileService | undefined,
+): Promise<number> {
+  const offer = files && (await offerFiles(client, options, files))
   const failed = new AbortController()
   const signal =
     options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
-  const session = runSession(client, {
-    stdin: options.stdin,
-    stdout: options.stdout,
-    stderr: options.stderr,
-    request: encodeExec({ args: options.args, filePort: files?.port }, sessionEnvironment(options, files)),
-    terminal: options.terminal,
-    terminalType: options.environment.get('TERM')?.toString() ?? 'dumb',
-    signal,
-  })
-  if (files === undefined || options.files === undefined) return session
-  let over = false
-  files.connected(options.files.timeoutMs).then(
+  let isOver = false
+  files?.connected(options.files?.timeoutMs ?? 0).then(
     way => options.log(`the other side has our files, ${way}`),
-    reason => over || failed.abort(reason),
+    reason => isOver || failed.abort(reason),
   )
-  return session.finally(() => {
-    over = true
-  })
+  try {
+    return await runSession(client, {
+      stdin: options.stdin,
+      stdout: options.stdout,
+      stderr: options.stderr,
+      request: encodeExec({ args: options.args, filePort: offer?.port }, sessionEnvironment(options, offer)),
+      terminal: options.terminal,
+      terminalType: options.environment.get('TERM')?.toString() ?? 'dumb',
+      signal,
+    })
+  } finally {
+    isOver = true
+  }
 }
 
 /** The user's variables and the protocol's. */
-function sessionEnvironment(options: ClientOptions, files: FileService | undefined): Map<string, Buffer> {
+function sessionEnvironment(options: ClientOptions, offer: FileOffer | undefined): Map<string, Buffer> {
   const environment = new Map(options.environment)
-  for (const name of [FSTAB_VARIABLE, FSTAB_VARIABLE_FOR_SSHD]) {
-    if (options.fstab === '') environment.delete(name)
-    else environment.set(name, Buffer.from(options.fstab))
+  const set = (name: string, text: string) => {
+    if (text === '') environment.delete(name)
+    else environment.set(name, Buffer.from(text))
   }
+  set(FSTAB_VARIABLE, options.fstab)
+  set(FSTAB_VARIABLE_FOR_SSHD, options.fstab)
+  set(NINEP_OPTIONS_VARIABLE, offer === undefined ? '' : formatNinePOptions(options.mountOptions))
   // The Go server wants a nonce also where there are no files.
-  const variables = files?.environment ?? new Map([[NONCE_VARIABLE, createNonce()]])
-  for (const [name, value] of variables) environment.set(name, Buffer.from(value))
+  const variables = offer?.environment ?? new Map([[NONCE_VARIABLE, createNonce()]])
+  for (const [name, value] of variables) set(name, value)
   return environment
+}
+
+async function offerFiles(
+  client: ssh2.Client,
+  options: ClientOptions,
+  files: FileService,
+): Promise<FileOffer> {
+  const { root, readOnly } = options.files!
+  options.log(`offering ${root}${readOnly ? ' read-only' : ''}`)
+  return files.offer(client)
 }
 
 /** What `-dry-run` shows: where it would go, and what would be done there. */
@@ -120,6 +147,7 @@ export function describeRun(options: ClientOptions): string {
   const { steps, problems } = sessionPlan({
     fstabText: options.fstab,
     hasFiles: options.files !== undefined,
+    ninep: options.mountOptions,
     release: '',
   })
   const command = options.args.length === 0 ? '$SHELL' : quoteCommand(options.args).toString()
@@ -133,15 +161,4 @@ export function describeRun(options: ClientOptions): string {
     command,
     '',
   ].join('\n')
-}
-
-async function startFiles(
-  client: ssh2.Client,
-  files: NonNullable<ClientOptions['files']>,
-  options: ClientOptions,
-): Promise<FileService> {
-  const tree = openLocalTree(files.root, { readOnly: files.readOnly })
-  client.once('close', () => tree.dispose())
-  options.log(`offering ${files.root}${files.readOnly ? ' read-only' : ''}`)
-  return offerFiles(client, options.address, stream => serve9P(stream, tree, { trace: files.trace }))
 }

@@ -7,6 +7,8 @@ import type { CPU_FLAGS } from '../cli/cpu-flags.js'
 import type { ParsedFlags } from '../cli/flags.js'
 import { CpuError, UsageError } from '../errors.js'
 import { namespaceFstab } from '../namespace/namespace-fstab.js'
+import type { NinePOptions } from '../namespace/ninep-mount.js'
+import { parseNinePOptions } from '../namespace/ninep-options.js'
 import { parseNamespace } from '../namespace/parse-namespace.js'
 import { FSTAB_VARIABLE } from '../ssh/exec-request.js'
 import { type Identity, readIdentity } from '../ssh/identity.js'
@@ -49,10 +51,12 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
       ? {
           root: path.resolve(values.root),
           readOnly: values.ro,
+          direct: values.direct,
           timeoutMs: values.timeout9p,
           trace: trace9P(values),
         }
       : undefined,
+    mountOptions: mountOptions(values),
     fstab: fstabText(values, environment),
     environment,
     args: rawArguments(command),
@@ -76,6 +80,15 @@ export function serveOptions({ values, operands }: Flags): Omit<ServeFilesOption
     open: values['srv-open'],
     log: logger(values),
     trace: trace9P(values),
+  }
+}
+
+/** The flags of their own win over what -mountopts says. */
+function mountOptions({ cache, msize, mountopts = '' }: Flags['values']): NinePOptions {
+  return {
+    ...parseNinePOptions(mountopts),
+    ...(cache === undefined ? {} : { cache }),
+    ...(msize === undefined ? {} : { msize }),
   }
 }
 

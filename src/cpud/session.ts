@@ -4,6 +4,7 @@ import os from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import type ssh2 from 'ssh2'
 import { EXIT_CONNECTION, signalExitCode } from '../cli/exit-codes.js'
+import { parseNinePOptions } from '../namespace/ninep-options.js'
 import { MOUNT_ROOT } from '../namespace/plan.js'
 import { sessionPlan } from '../namespace/session-plan.js'
 import { workingDirectoryCandidates } from '../namespace/working-directory.js'
@@ -96,13 +97,19 @@ export class Session {
       exec,
       nonce,
       directFiles,
+      ninepOptions,
       fstab,
       program: environment,
     } = this.#options.environment.decode(this.#options.command)
     if (exec.filePort !== undefined) this.#files = await this.#connectFiles(exec.filePort, nonce, directFiles)
     if (this.#closed) throw new Error('the client went away')
     const hasFiles = this.#files !== undefined
-    const { steps, problems } = sessionPlan({ fstabText: fstab, hasFiles, release: os.release() })
+    const { steps, problems } = sessionPlan({
+      fstabText: fstab,
+      hasFiles,
+      ninep: parseNinePOptions(ninepOptions),
+      release: os.release(),
+    })
     for (const problem of problems) this.#say(problem.message)
     const directories = workingDirectoryCandidates(
       environment.get('PWD')?.toString('latin1') ?? '/',

@@ -3,7 +3,9 @@
 import { FILE_DESCRIPTOR_PLACEHOLDER } from './plan.js'
 
 /** `none`: nothing is cached; `readahead`: reads; `mmap`: writes too, sent at close; `loose`: names and attributes too. */
-export type CacheMode = 'none' | 'readahead' | 'mmap' | 'loose'
+export const CACHE_MODES = ['none', 'readahead', 'mmap', 'loose'] as const
+
+export type CacheMode = (typeof CACHE_MODES)[number]
 
 export interface NinePOptions {
   /** Who attaches; the server of the files runs as one user and does not ask. */

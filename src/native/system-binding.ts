@@ -6,6 +6,8 @@ export interface SystemBinding {
   reboot(command: number): number
   /** sync(2). */
   sync(): number
+  /** _exit(2). */
+  exitNow(code: number): void
   setHostname(name: string): number
   /** SIOCSIFADDR. */
   setInterfaceAddress(name: string, address: number): number

@@ -72,6 +72,11 @@ export function setClock(unixMs: number): void {
   check(binding.setClock(unixMs), 'clock_settime', new Date(unixMs).toISOString())
 }
 
+/** Ends the process without waiting for its threads, as process.exit() does: one may hang in a system call. */
+export function exitNow(code: number): void {
+  binding.exitNow(code)
+}
+
 /** Puts a terminal or serial line into raw mode: no echo, no translation, no signals. */
 export function makeRaw(fd: number, subject: string): void {
   check(binding.makeRaw(fd), 'tcsetattr', subject)

@@ -16,6 +16,8 @@ export const FSTAB_VARIABLE_FOR_SSHD = 'LC_GLENDA_CPU_FSTAB'
  * was reached over vsock itself: both ends are then on one physical machine, and encryption would buy nothing.
  */
 export const DIRECT_FILES_VARIABLE = 'CPU_DIRECT_FILES'
+/** How the client wants its files mounted, as mount options (namespace/ninep-options.ts). */
+export const NINEP_OPTIONS_VARIABLE = 'CPU_9P_OPTIONS'
 /** Followed by a piece's number. Together: base64 of `KEY=value` strings, each ended by a NUL. */
 const EXACT_VARIABLE = 'CPU_EXACT_'
 /** Within the exact variables, the key of the exec string itself. */
@@ -102,6 +104,7 @@ export class ReceivedEnvironment {
     exec: ExecRequest
     nonce: string | undefined
     directFiles: { port: number; nonce: string } | undefined
+    ninepOptions: string
     fstab: string
     program: Map<string, Buffer>
   } {
@@ -121,6 +124,7 @@ export class ReceivedEnvironment {
       exec: decodeExec(command),
       nonce: take(NONCE_VARIABLE)?.toString(),
       directFiles: parseDirect(take(DIRECT_FILES_VARIABLE)?.toString()),
+      ninepOptions: take(NINEP_OPTIONS_VARIABLE)?.toString() ?? '',
       fstab,
       program: all,
     }
