@@ -12,5 +12,7 @@ void InitSpawn(Napi::Env env, Napi::Object exports);
 void InitMount(Napi::Env env, Napi::Object exports);
 void InitSystem(Napi::Env env, Napi::Object exports);
 void InitFiles(Napi::Env env, Napi::Object exports);
+void InitWatch(Napi::Env env, Napi::Object exports);
+void InitFuse(Napi::Env env, Napi::Object exports);
 
 }  // namespace cpu

@@ -16,21 +16,22 @@ namespace cpu {
 namespace files {
 namespace {
 
-// Which file it is: dev8 ino8 mode4 birth8. The time of birth, in nanoseconds modulo 2^64, tells it from an
-// earlier file with the same inode number; it is 0 where the file system has none.
-constexpr size_t kIdentitySize = 28;
+// Which file it is: dev4 mode4 ino8 birth8. A device number has 12 and 20 bits in the kernel (linux/kdev_t.h). The
+// time of birth, a double of nanoseconds, tells it from an earlier file with the same inode number; it is 0 where
+// the file system has none.
+constexpr size_t kIdentitySize = 24;
 
 // Writes the identity of an open file (`name` empty) or of an entry, which is not followed; 0 or -errno.
 int PutIdentity(const Bytes& out, int fd, const char* name) {
   constexpr int kFlags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
   struct statx st;
   if (statx(fd, name, kFlags, STATX_TYPE | STATX_INO | STATX_BTIME, &st) < 0) return -errno;
-  uint64_t birth = 0;
+  double birth = 0;
   if ((st.stx_mask & STATX_BTIME) != 0) {
-    birth = static_cast<uint64_t>(st.stx_btime.tv_sec) * 1000000000 + st.stx_btime.tv_nsec;
+    birth = static_cast<double>(st.stx_btime.tv_sec) * 1e9 + st.stx_btime.tv_nsec;
   }
-  uint64_t device = makedev(st.stx_dev_major, st.stx_dev_minor);
-  Fields(out.data).U64(device).U64(st.stx_ino).U32(st.stx_mode).U64(birth);
+  uint32_t device = st.stx_dev_major << 20 | st.stx_dev_minor;
+  Fields(out.data).U32(device).U32(st.stx_mode).U64(st.stx_ino).Raw(&birth, sizeof birth);
   return 0;
 }
 

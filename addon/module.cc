@@ -10,6 +10,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cpu::InitMount(env, exports);
   cpu::InitSystem(env, exports);
   cpu::InitFiles(env, exports);
+  cpu::InitWatch(env, exports);
+  cpu::InitFuse(env, exports);
   return exports;
 }
 

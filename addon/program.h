@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -88,6 +89,18 @@ inline int Take(const Step& step) {
   return mount(step.source.c_str(), target, type, step.flags, data) < 0 ? errno : 0;
 }
 
+// An ordinary user may not lift flags that a mount had before his namespace was made, and a remount that does
+// not name them would (mount_namespaces(7)).
+inline int TakeKeepingFlags(const Step& step) {
+  constexpr unsigned long kLockable = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  constexpr unsigned long kOfBind = MS_REMOUNT | MS_BIND;
+  struct statfs found;
+  if ((step.flags & kOfBind) != kOfBind || statfs(step.target.c_str(), &found) < 0) return EPERM;
+  // ST_RDONLY and so on are the same bits.
+  unsigned long flags = step.flags | (static_cast<unsigned long>(found.f_flags) & kLockable);
+  return mount(nullptr, step.target.c_str(), nullptr, flags, nullptr) < 0 ? errno : 0;
+}
+
 // Descriptors are moved out of the way of 0, 1 and 2 to here.
 constexpr int kFirstMoved = 10;
 
@@ -132,11 +145,20 @@ class Program {
     umask(0);
     for (size_t i = 0; i < request_.steps.size();) {
       const Step& step = request_.steps[i];
-      const int error = Take(step);
+      int error = Take(step);
+      if (error == EPERM && step.op == kMount && request_.user_namespace) error = TakeKeepingFlags(step);
       if (error != 0 && step.on_failure == kAbort) Fail(kStep, error, static_cast<int>(i));
       if (error != 0 && step.on_failure == kReport) Tell({kStepFailed, 0, static_cast<int>(i), error});
+      if (error == 0 && step.mounts_connection) HandOverFuse();
       i = error == 0 ? i + 1 : step.next;
     }
+  }
+
+  // The steps that follow may want what is on it, so it is cpud's to answer from now on, and only cpud's.
+  void HandOverFuse() {
+    if (request_.fuse_device.empty()) return;
+    Tell({kFuseMounted, 0, -1, 0});
+    close(request_.file_connection);
   }
 
   // Leaves 0, 1, 2 and the status pipe open, and nothing else.

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -46,7 +48,7 @@ std::vector<Step> Steps(Napi::Value value) {
     steps.push_back({static_cast<Op>(Int(step.Get("op"))), static_cast<OnFailure>(Int(step.Get("onFailure"))),
                      Bytes(step.Get("source")), Bytes(step.Get("target")), Bytes(step.Get("type")),
                      Bytes(step.Get("data")), Uint(step.Get("flags")), Uint(step.Get("mode")),
-                     Uint(step.Get("next"))});
+                     Uint(step.Get("next")), step.Get("mountsConnection").ToBoolean()});
   }
   return steps;
 }
@@ -71,6 +73,9 @@ std::unique_ptr<SpawnRequest> ReadRequest(Napi::Object from) {
   auto request = std::make_unique<SpawnRequest>();
   request->steps = Steps(from.Get("steps"));
   request->mount_namespace = from.Get("mountNamespace").ToBoolean();
+  request->user_namespace = from.Get("userNamespace").ToBoolean();
+  Napi::Value fuse_device = from.Get("fuseDevice");
+  if (fuse_device.IsBuffer()) request->fuse_device = Bytes(fuse_device);
   request->file_connection = Int(from.Get("fileConnectionFd"));
   auto stdio = from.Get("stdio").As<Napi::Array>();
   for (uint32_t i = 0; i < 3; i++) request->stdio[i] = Int(stdio.Get(i));
@@ -120,12 +125,27 @@ Napi::Value SpawnSupervisor(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, pid);
 }
 
-// receiveMessage(control, message): bytes received, 0 at the end of the connection.
+// receiveMessage(control, result): bytes received, 0 at the end of the connection. The result has the message,
+// and then the descriptor that came with it, or -1.
 Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
-  auto message = info[1].As<Napi::Int32Array>();
   int fd = Int(info[0]);
-  ssize_t length =
-      OrErrno(Retry([&] { return recv(fd, message.Data(), message.ByteLength(), MSG_DONTWAIT); }));
+  Message message = {};
+  int descriptor = -1;
+  alignas(cmsghdr) char ancillary[CMSG_SPACE(sizeof descriptor)];
+  iovec data = {&message, sizeof message};
+  msghdr header = {};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  header.msg_control = ancillary;
+  header.msg_controllen = sizeof ancillary;
+  ssize_t length = OrErrno(Retry([&] { return recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); }));
+  cmsghdr* rights = length > 0 ? CMSG_FIRSTHDR(&header) : nullptr;
+  if (rights != nullptr && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
+    memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
+  }
+  auto result = info[1].As<Napi::Int32Array>();
+  const int32_t fields[] = {message.kind, message.value, message.index, message.error, descriptor};
+  memcpy(result.Data(), fields, std::min(sizeof fields, result.ByteLength()));
   return Napi::Number::New(info.Env(), static_cast<double>(length));
 }
 

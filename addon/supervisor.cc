@@ -3,7 +3,8 @@
 // The program's process walks the steps of the plan and then becomes the program; its failures come to the
 // supervisor through a close-on-exec pipe. The supervisor never blocks but in poll(2), whatever a mount or a
 // sync is waiting for: it reaps what is orphaned, passes on signals, reports how the program ended, keeps the
-// mount namespace, and kills every descendant when cpud says so or is gone.
+// namespaces, and kills every descendant when cpud says so or is gone. Before it has a child it also waits for
+// cpud to write the id maps of a user namespace.
 #include "supervisor.h"
 
 #include <poll.h>
@@ -81,9 +82,44 @@ class Supervisor {
     sigaddset(&child, SIGCHLD);
     signals_ = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals_ < 0) Fail(kSetup, errno);
-    if (!request_.mount_namespace) return;
-    if (unshare(CLONE_NEWNS) < 0) Fail(kNamespace, errno);
+    EnterNamespaces();
+    OpenFuse();
+  }
+
+  // Both at once: the mount namespace then belongs to the user namespace, and may be changed there.
+  void EnterNamespaces() {
+    const int user = request_.user_namespace ? CLONE_NEWUSER : 0;
+    const int mounts = request_.mount_namespace ? CLONE_NEWNS : 0;
+    if (user + mounts == 0) return;
+    if (unshare(user | mounts) < 0) Fail(user != 0 ? kUserNamespace : kNamespace, errno);
+    if (user != 0) AwaitIdMaps();
+    if (mounts == 0) return;
     if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) Fail(kNamespace, errno);
+  }
+
+  // cpud writes them: newuidmap(1) has to be run outside.
+  void AwaitIdMaps() {
+    // Or the files to be written would belong to root (proc_pid(5)), if cpud ever changed its user.
+    prctl(PR_SET_DUMPABLE, 1);
+    Send({kUnshared, 0, -1, 0});
+    Message answer = {kEnd, 0, -1, 0};
+    do {
+      ssize_t length = recv(control_, &answer, sizeof answer, 0);
+      if (length < 0 && errno == EINTR) continue;
+      if (length <= 0 || answer.kind == kEnd) End();
+    } while (answer.kind != kMapped);
+    // cpud's memory is here too, keys included, and a program that is root inside could read it.
+    prctl(PR_SET_DUMPABLE, 0);
+  }
+
+  // The kernel takes a connection only from the user namespace that mounts it. Its number stands in the data
+  // of a step, made before the fork; until now another file has kept it.
+  void OpenFuse() {
+    if (request_.fuse_device.empty()) return;
+    int fd = open(request_.fuse_device.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0 || dup3(fd, request_.file_connection, O_CLOEXEC) < 0) Fail(kFuse, errno);
+    close(fd);
+    fuse_ = request_.file_connection;
   }
 
   void StartProgram() {
@@ -98,7 +134,31 @@ class Supervisor {
     // The ends of the program and of the kernel: held here, they would never look closed to cpud.
     close(status[1]);
     for (int fd : request_.stdio) close(fd);
-    close(request_.file_connection);
+    if (fuse_ < 0) close(request_.file_connection);
+  }
+
+  // Not before it is mounted: until then reading from it fails. Kept here, it would never look closed.
+  void HandOverFuse(const Message& message) {
+    if (fuse_ < 0) return;
+    alignas(cmsghdr) char ancillary[CMSG_SPACE(sizeof fuse_)] = {};
+    iovec data = {const_cast<Message*>(&message), sizeof message};
+    msghdr header = {};
+    header.msg_iov = &data;
+    header.msg_iovlen = 1;
+    header.msg_control = ancillary;
+    header.msg_controllen = sizeof ancillary;
+    cmsghdr* rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof fuse_);
+    memcpy(CMSG_DATA(rights), &fuse_, sizeof fuse_);
+    while (sendmsg(control_, &header, MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
+    CloseFuse();
+  }
+
+  void CloseFuse() {
+    if (fuse_ >= 0) close(fuse_);
+    fuse_ = -1;
   }
 
   // The pipe is closed by a successful execve.
@@ -110,8 +170,12 @@ class Supervisor {
       if (length < 0) return;
       if (length == 0) break;
       if (message.kind == kFailed) failed_ = true;
-      Send(message);
+      if (message.kind == kFuseMounted)
+        HandOverFuse(message);
+      else
+        Send(message);
     }
+    CloseFuse();
     close(status_);
     status_ = -1;
     if (!failed_ && !ending_) Send({kStarted, program_, -1, 0});
@@ -196,6 +260,7 @@ class Supervisor {
   int control_;
   int signals_ = -1;
   int status_ = -1;
+  int fuse_ = -1;
   pid_t program_ = -1;
   pid_t syncer_ = -1;
   int exit_status_ = SIGKILL;

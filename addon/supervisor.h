@@ -17,7 +17,18 @@ namespace cpu {
 // Numbers shared with src/native/spawn-binding.ts.
 enum Op : int32_t { kMount = 0, kMkdir = 1, kTouch = 2 };
 enum OnFailure : int32_t { kAbort = 0, kReport = 1, kIgnore = 2 };
-enum Stage : int32_t { kSetup, kNamespace, kFork, kStep, kTerminal, kCredentials, kChdir, kExec };
+enum Stage : int32_t {
+  kSetup,
+  kNamespace,
+  kFork,
+  kStep,
+  kTerminal,
+  kCredentials,
+  kChdir,
+  kExec,
+  kUserNamespace,
+  kFuse,
+};
 enum Kind : int32_t {
   // From the supervisor.
   kStepFailed = 1,  // index, error; the session goes on
@@ -25,9 +36,12 @@ enum Kind : int32_t {
   kFailed = 3,      // value: Stage, index (of a step), error; the supervisor ends
   kExited = 4,      // value: wait status, error: of the sync that followed, or 0
   kLeftover = 5,    // value: processes that could not be killed
+  kUnshared = 6,    // in a user namespace that has no id maps yet; waits for kMapped
+  kFuseMounted = 7,  // with the descriptor of /dev/fuse, which cpud then has alone
   // To the supervisor. The end of the connection means kEnd.
   kEnd = 16,
   kSignal = 17,  // value: signal number, for the program's process group
+  kMapped = 18,  // the id maps are written
 };
 
 // One message of the control socket (SOCK_SEQPACKET).
@@ -44,13 +58,18 @@ struct Step {
   std::string source, target, type, data;
   unsigned long flags;
   mode_t mode;
-  size_t next;  // where to go on if this one fails
+  size_t next;             // where to go on if this one fails
+  bool mounts_connection;  // its data name the file connection
 };
 
 struct SpawnRequest {
   std::vector<Step> steps;
   bool mount_namespace = false;
-  int file_connection = -1;  // the kernel's end of the 9P connection, closed when the steps are done
+  bool user_namespace = false;
+  // The kernel's end of the file connection, closed when the steps are done.
+  int file_connection = -1;
+  // What file_connection shall be, opened in the session's namespaces; empty: it is there already.
+  std::string fuse_device;
   int stdio[3] = {-1, -1, -1};
   bool controlling_terminal = false;
   bool has_credentials = false;

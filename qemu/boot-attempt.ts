@@ -81,7 +81,7 @@ export function machineAddresses({ cid, tcpPort }: Pick<AttemptOptions, 'cid' | 
 }
 
 function machineDevices(attempt: AttemptOptions, virtiofsds: readonly Virtiofsd[]): devices.Device[] {
-  const { directory, settings, cid, tcpPort } = attempt
+  const { directory, settings, options, cid, tcpPort } = attempt
   const files = machineFiles(directory)
   const { memoryMiB, cpus } = settings
   return [
@@ -95,6 +95,7 @@ function machineDevices(attempt: AttemptOptions, virtiofsds: readonly Virtiofsd[
     ...(tcpPort === undefined ? [] : [devices.userNetwork({ hostPort: tcpPort, guestPort: DEFAULT_PORT })]),
     ...virtiofsds.map(({ share, socket }, index) => devices.share({ index, tag: share.tag, socket })),
     ...(settings.nested ? [devices.nested()] : []),
+    ...(options.devices ?? []),
   ]
 }
 

@@ -4,34 +4,34 @@
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { execa } from 'execa'
-import { CpuError } from '../src/errors.js'
 import { cached } from './cache.js'
-import { cachedKernels, describeKernel, type Kernel, kernelCache } from './kernel.js'
+import { backportsAptOptions } from './debian-backports.js'
+import { COMMAND_LIMIT_MS, DOWNLOAD_LIMIT_MS, fetchError, runTool, type ToolOptions } from './debian-tools.js'
+import { cachedKernels, describeKernel, isBackport, type Kernel, kernelCache } from './kernel.js'
 
-export type DebianFlavour = 'amd64' | 'cloud-amd64'
+/** `cloud-amd64` is smaller and has no 9P; those of the backports are newer than the release's own. */
+export const DEBIAN_FLAVOURS = ['amd64', 'cloud-amd64', 'backports/amd64', 'backports/cloud-amd64'] as const
 
-export interface FetchOptions {
-  /** By default `amd64`; `cloud-amd64` is smaller and has no 9P. */
+export type DebianFlavour = (typeof DEBIAN_FLAVOURS)[number]
+
+export interface FetchOptions extends ToolOptions {
+  /** By default `amd64`. */
   readonly flavour?: DebianFlavour | undefined
-  readonly signal?: AbortSignal | undefined
-  /** One line at a time. */
-  readonly onProgress?: ((line: string) => void) | undefined
 }
 
 interface Package {
   readonly name: string
   readonly version: string
+  /** Who knows it. */
+  readonly apt: Apt
 }
 
-interface Outcome {
-  readonly failed: boolean
-  readonly stdout: string
-  readonly stderr: string
+/** Which apt is asked: the machine's own lists, or ours of the backports. */
+interface Apt {
+  readonly options: readonly string[]
+  /** The same with new lists; undefined if we may not fetch them. */
+  readonly updated: (() => Promise<Apt>) | undefined
 }
-
-const DOWNLOAD_LIMIT_MS = 15 * 60_000
-const COMMAND_LIMIT_MS = 120_000
 
 /**
  * The newest Debian kernel of a flavour, downloaded unless it is in the cache. Without a package list, which
@@ -40,11 +40,14 @@ const COMMAND_LIMIT_MS = 120_000
  */
 export async function fetchDebianKernel(options: FetchOptions = {}): Promise<Kernel> {
   const { flavour = 'amd64' } = options
-  const found = await resolvePackage(flavour, options)
-  if (found === undefined) {
-    const newest = (await cachedKernels()).filter(({ release }) => isFlavour(release, flavour)).at(-1)
+  const lists = await openLists(flavour, options).catch((error: Error) => error)
+  const found = lists instanceof Error ? undefined : await resolvePackage(flavour, lists, options)
+  if (lists instanceof Error || found === undefined) {
+    options.signal?.throwIfAborted()
+    const newest = (await cachedKernels()).filter(kernel => isFlavour(kernel, flavour)).at(-1)
     if (newest !== undefined) return newest
-    throw fetchError(`apt knows no linux-image-${flavour}`, undefined)
+    if (lists instanceof Error) throw lists
+    throw fetchError(`apt knows no ${metapackage(flavour)}`, undefined)
   }
   const directory = await cached(join(kernelCache(), `${found.name}_${found.version}`), async temporary => {
     options.onProgress?.(`downloading ${found.name} ${found.version}`)
@@ -56,53 +59,82 @@ export async function fetchDebianKernel(options: FetchOptions = {}): Promise<Ker
   return describeKernel(join(boot, image))
 }
 
-function isFlavour(release: string, flavour: DebianFlavour): boolean {
-  return release.endsWith(`-${flavour}`) && (flavour === 'cloud-amd64' || !release.endsWith('-cloud-amd64'))
+function isFlavour(kernel: Kernel, flavour: DebianFlavour): boolean {
+  const isCloud = kernel.release.endsWith('-cloud-amd64')
+  return (
+    kernel.release.endsWith('-amd64') &&
+    isCloud === flavour.endsWith('cloud-amd64') &&
+    isBackport(kernel) === flavour.startsWith('backports/')
+  )
+}
+
+/** The package that depends on the newest kernel. */
+function metapackage(flavour: DebianFlavour): string {
+  return `linux-image-${flavour.replace('backports/', '')}`
+}
+
+async function openLists(flavour: DebianFlavour, options: FetchOptions): Promise<Apt> {
+  if (flavour.startsWith('backports/')) {
+    const open = async (refresh: boolean): Promise<Apt> => ({
+      options: await backportsAptOptions(options, refresh),
+      updated: () => open(true),
+    })
+    return open(false)
+  }
+  const machine: Apt = { options: [], updated: undefined }
+  if (process.getuid?.() !== 0) return machine
+  const update = async () => {
+    options.onProgress?.("updating apt's package lists")
+    await runTool('apt-get', ['-qq', 'update'], DOWNLOAD_LIMIT_MS, options)
+    return machine
+  }
+  return { ...machine, updated: update }
 }
 
 /** What the metapackage depends on, the package lists being fetched first if there are none and we may. */
-async function resolvePackage(flavour: DebianFlavour, options: FetchOptions): Promise<Package | undefined> {
-  const known = await dependency(flavour, options)
-  if (known !== undefined || process.getuid?.() !== 0) return known
-  await updateLists(options)
-  return dependency(flavour, options)
+async function resolvePackage(
+  flavour: DebianFlavour,
+  apt: Apt,
+  options: FetchOptions,
+): Promise<Package | undefined> {
+  const known = await dependency(flavour, apt, options)
+  if (known !== undefined || apt.updated === undefined) return known
+  return dependency(flavour, await apt.updated(), options)
 }
 
-async function dependency(flavour: DebianFlavour, options: FetchOptions): Promise<Package | undefined> {
-  const meta = `linux-image-${flavour}`
-  const { stdout } = await run('apt-cache', ['show', '--no-all-versions', meta], COMMAND_LIMIT_MS, options)
+async function dependency(
+  flavour: DebianFlavour,
+  apt: Apt,
+  options: FetchOptions,
+): Promise<Package | undefined> {
+  const args = [...apt.options, 'show', '--no-all-versions', metapackage(flavour)]
+  const { stdout } = await runTool('apt-cache', args, COMMAND_LIMIT_MS, options)
   const match = /^Depends: .*?(linux-image-[\w.+-]+) \(= ([\w.+~:-]+)\)/m.exec(stdout)
-  return match === null ? undefined : { name: match[1]!, version: match[2]! }
-}
-
-async function updateLists(options: FetchOptions): Promise<void> {
-  options.onProgress?.("updating apt's package lists")
-  await run('apt-get', ['-qq', 'update'], DOWNLOAD_LIMIT_MS, options)
+  return match === null ? undefined : { name: match[1]!, version: match[2]!, apt }
 }
 
 async function downloadAndUnpack(wanted: Package, target: string, options: FetchOptions): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'cpu-harness-kernel-'))
   try {
-    const download = () =>
-      run(
+    const download = (apt: Apt) =>
+      runTool(
         'apt-get',
-        ['-q', 'download', `${wanted.name}=${wanted.version}`],
+        [...apt.options, '-q', 'download', `${wanted.name}=${wanted.version}`],
         DOWNLOAD_LIMIT_MS,
         options,
         directory,
       )
-    let result = await download()
-    if (result.failed && process.getuid?.() === 0) {
+    let result = await download(wanted.apt)
+    if (result.failed && wanted.apt.updated !== undefined) {
       // The archive drops versions that old package lists still name.
-      await updateLists(options)
-      result = await download()
+      result = await download(await wanted.apt.updated())
     }
     const archive = (await readdir(directory)).find(name => name.endsWith('.deb'))
     if (result.failed || archive === undefined)
       throw fetchError(`apt-get cannot download ${wanted.name}`, result)
     options.onProgress?.(`unpacking ${archive}`)
     await mkdir(target, { recursive: true })
-    const unpacked = await run(
+    const unpacked = await runTool(
       'dpkg-deb',
       ['-x', join(directory, archive), target],
       COMMAND_LIMIT_MS,
@@ -112,49 +144,4 @@ async function downloadAndUnpack(wanted: Package, target: string, options: Fetch
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
-}
-
-/** Runs a command of Debian's; a missing one is an error, any other failure is for the caller to judge. */
-async function run(
-  command: string,
-  args: readonly string[],
-  timeoutMs: number,
-  { signal }: FetchOptions,
-  directory?: string,
-): Promise<Outcome> {
-  signal?.throwIfAborted()
-  const result = await execa(command, args, {
-    stdin: 'ignore',
-    reject: false,
-    timeout: timeoutMs,
-    env: { LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
-    ...(signal === undefined ? {} : { cancelSignal: signal }),
-    ...(directory === undefined ? {} : { cwd: directory }),
-  })
-  signal?.throwIfAborted()
-  if (result.failed && result.code === 'ENOENT') {
-    throw new CpuError(
-      'ERR_CPU_VM_KERNEL_FETCH',
-      `no ${command} on this machine, which kernels are fetched with`,
-      {
-        remedy: 'on a system that is not Debian, name a kernel of your own with -kernel FILE',
-      },
-    )
-  }
-  return result
-}
-
-function fetchError(message: string, result: Outcome | undefined): CpuError {
-  const said = (result?.stderr ?? '')
-    .split('\n')
-    .filter(line => line.startsWith('E:'))
-    .at(-1)
-  return new CpuError(
-    'ERR_CPU_VM_KERNEL_FETCH',
-    said === undefined ? message : `${message} (${said.slice(3)})`,
-    {
-      cause: result,
-      remedy: 'check the network and run apt-get update, or name a kernel of your own with -kernel FILE',
-    },
-  )
 }

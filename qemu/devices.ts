@@ -123,6 +123,18 @@ export function share(options: { index: number; tag: string; socket: string }): 
   }
 }
 
+/** A directory by QEMU's own 9P server, with the owners and modes that its files have: what ours is compared with. */
+export function ninePShare(options: { tag: string; hostPath: string }): Device {
+  const { tag, hostPath } = options
+  return {
+    qemu: [
+      ...['-fsdev', `local,id=${quoted(tag)},path=${quoted(hostPath)},security_model=none`],
+      ...['-device', `virtio-9p-pci,fsdev=${quoted(tag)},mount_tag=${quoted(tag)}`],
+    ],
+    modules: ['9pnet_virtio'],
+  }
+}
+
 /** All arguments of QEMU. */
 export function commandLine(devices: readonly Device[]): string[] {
   const append = devices.flatMap(device => device.append ?? [])

@@ -3,6 +3,7 @@
 import { defineFlags, type FlagTable, type FlagValues } from '../src/cli/flags.js'
 import type { HelpText } from '../src/cli/help.js'
 import { UsageError } from '../src/errors.js'
+import { DEBIAN_FLAVOURS } from './debian-kernel.js'
 import type { MachineOptions } from './settings.js'
 
 const COMMON = defineFlags({
@@ -24,7 +25,7 @@ const MACHINE = defineFlags({
     help: "the kernel's lib/modules/RELEASE (default: looked for around the kernel)",
   },
   append: { kind: 'string', placeholder: 'TEXT', help: "more of the kernel's command line" },
-  memory: { kind: 'integer', placeholder: 'MIB', min: 128, help: 'memory (default 1024, nested 2048)' },
+  memory: { kind: 'integer', placeholder: 'MIB', min: 384, help: 'memory (default 1024, nested 2048)' },
   cpus: { kind: 'integer', placeholder: 'N', min: 1, max: 255, help: 'processors (default 2, emulated 1)' },
   share: {
     kind: 'list',
@@ -74,9 +75,9 @@ export const PLAIN_FLAGS = COMMON
 export const KERNEL_FLAGS = defineFlags({
   fetch: {
     kind: 'string',
-    choices: ['amd64', 'cloud-amd64'],
+    choices: DEBIAN_FLAVOURS,
     placeholder: 'FLAVOUR',
-    help: 'download a Debian kernel into the cache, unless it is there: amd64, cloud-amd64',
+    help: 'download a Debian kernel into the cache, unless it is there: amd64, cloud-amd64, backports/amd64',
   },
   ...COMMON,
 })

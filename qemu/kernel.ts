@@ -88,10 +88,16 @@ export async function cachedKernels(): Promise<Kernel[]> {
   return kernels
 }
 
-/** One that can serve a session's files before one that cannot, then the newer. */
+/** Whether it was fetched from Debian's backports, whose versions say so. */
+export function isBackport({ image }: Pick<Kernel, 'image'>): boolean {
+  return basename(dirname(dirname(image))).includes('~bpo')
+}
+
+/** One that can serve a session's files before one that cannot, the release's own before a backport, then the newer. */
 function compareKernels(a: Kernel, b: Kernel): number {
   const has9p = Number(b.features['9p'] !== 'absent') - Number(a.features['9p'] !== 'absent')
-  return has9p || b.release.localeCompare(a.release, 'en', { numeric: true })
+  const isOwn = Number(isBackport(a)) - Number(isBackport(b))
+  return has9p || isOwn || b.release.localeCompare(a.release, 'en', { numeric: true })
 }
 
 /** What a kernel image is and what belongs to it. Throws as findKernel. */

@@ -4,7 +4,7 @@
 import { realpath } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { CpuError } from '../src/errors.js'
-import type { Accelerator } from './devices.js'
+import type { Accelerator, Device } from './devices.js'
 import { baseImage } from './image.js'
 import { findKernel, type Kernel } from './kernel.js'
 import { ModuleTree } from './modules.js'
@@ -31,6 +31,8 @@ export interface MachineOptions {
   readonly accel?: 'auto' | Accelerator | undefined
   /** KVM and vhost-vsock within the guest. */
   readonly nested?: boolean | undefined
+  /** More parts of the machine, such as those of devices.ts that no other option asks for. */
+  readonly devices?: readonly Device[] | undefined
   /** For the boot, until cpud is ready. */
   readonly timeoutMs?: number | undefined
   /** Leaves the machine running when this process ends; otherwise it is killed then, however we die. */

@@ -19,10 +19,11 @@ export interface NestedLab extends AsyncDisposable {
   command(argv: readonly string[], environment?: Readonly<Record<string, string>>): string[]
 }
 
-const OUTER_MEMORY_MIB = 3072
+const OUTER_MEMORY_MIB = 3072 // for one guest with the launcher's 1024
 const HOST_MOUNT = '/host'
 
 export interface NestedLabOptions {
+  readonly memoryMiB?: number
   readonly onMessage?: (line: string) => void
   readonly signal?: AbortSignal
 }

@@ -4,9 +4,8 @@
 //
 // https://github.com/chaos/diod/blob/master/protocol.md, linux/include/net/9p/9p.h
 
-import { bits32, bits64, data, type Field, mode, names, qid, qids, text, u8, u16, u32, u64 } from './wire.js'
-
-export type Fields = Readonly<Record<string, Field<unknown>>>
+import { type Field, type Fields, u8, u16, u32, u64 } from '../wire/fields.js'
+import { bits32, bits64, data, mode, names, qid, qids, text } from './wire.js'
 
 export interface MessageType<F = Fields> {
   readonly type: number

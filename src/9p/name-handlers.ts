@@ -6,12 +6,15 @@ import { attributeRecordSize, statfsRecordSize, type Time, type TreeNode } from 
 import { headerSize } from './codec.js'
 import type { Message } from './messages.js'
 import { type Handlers, qidOf, type Reply, type Session } from './session.js'
-import { Writer } from './wire.js'
+import { qid } from './wire.js'
 
 /** P9_STATS_* and P9_ATTR_* of linux/include/net/9p */
 const statsBasic = 0x7ffn
 const statsBirth = 0x800n
 const statsGeneration = 0x1000n
+/** What an attribute record says. The generation is 0 always: the kernel asks for it, and compares it. */
+const validWithoutBirth = statsBasic | statsGeneration
+const validWithBirth = validWithoutBirth | statsBirth
 const attr = {
   mode: 0x1,
   uid: 0x2,
@@ -101,16 +104,11 @@ export const nameHandlers: Handlers<
   Tgetattr(session, { fid }, reply) {
     const node = session.fids.get(fid)?.node
     if (node === undefined) return failure.EBADF
-    const { bytes, at } = reply.body(getattrPrefix + attributeRecordSize)
-    const hasBirth = session.tree.attributes(node, bytes, at + getattrPrefix)
+    const to = reply.body(getattrPrefix + attributeRecordSize)
+    const hasBirth = session.tree.attributes(node, to.bytes, to.at + getattrPrefix)
     if (hasBirth < 0) return hasBirth
-    const { type, version, path } = qidOf(node)
-    const prefix = new Writer(bytes, at)
-    // The generation is 0 always: the kernel asks for it, and compares it.
-    prefix.u64(statsBasic | statsGeneration | (hasBirth > 0 ? statsBirth : 0n))
-    prefix.u8(type)
-    prefix.u32(version)
-    prefix.u64(path)
+    to.u64(hasBirth > 0 ? validWithBirth : validWithoutBirth)
+    qid.write(to, qidOf(node))
     return reply.sendBody('Rgetattr', getattrPrefix + attributeRecordSize)
   },
 
@@ -182,9 +180,9 @@ function made(
   if (directory === undefined) return failure.EBADF
   const node = make(directory)
   if (typeof node === 'number') return node
-  const qid = qidOf(node)
+  const made = qidOf(node)
   session.tree.release(node)
-  return reply.send(name, { qid })
+  return reply.send(name, { qid: made })
 }
 
 /** EOPNOTSUPP would make the kernel try Tremove and Trename instead, now and for ever. */

@@ -1,11 +1,12 @@
 // What the handlers of requests work with: the state of one connection and the reply under construction.
 
 import type { FileTree, TreeNode } from '../fs/tree.js'
+import type { Writer } from '../wire/fields.js'
+import type { Output } from '../wire/output.js'
 import { bodySize, encodeBody, headerSize, putHeader } from './codec.js'
 import type { FidTable } from './fids.js'
 import { type Message, messages, type ReplyName, type RequestName } from './messages.js'
-import type { Output } from './output.js'
-import { type Qid, Writer } from './wire.js'
+import type { Qid } from './wire.js'
 
 /** A reply that is not ready yet. */
 export interface Deferred {
@@ -45,19 +46,21 @@ export class Reply {
 
   send<N extends ReplyName>(name: N, value: Message<N>): number {
     const size = bodySize(name, value)
-    const { bytes, at } = this.output.reserve(size)
-    encodeBody(name, value, new Writer(bytes, at))
-    this.output.commit(messages[name].type, this.tag, size)
-    return 0
+    encodeBody(name, value, this.body(size))
+    return this.sendBody(name, size)
   }
 
-  /** Room for a body of up to `size` bytes, to be ended with `sendBody`. */
-  body(size: number): { bytes: Buffer; at: number } {
-    return this.output.reserve(size)
+  /** Room for a body of up to `size` bytes, which begins where the writer is; to be ended with `sendBody`. */
+  body(size: number): Writer {
+    const writer = this.output.reserve(headerSize + size)
+    writer.skip(headerSize)
+    return writer
   }
 
   sendBody(name: ReplyName, size: number): number {
-    this.output.commit(messages[name].type, this.tag, size)
+    const { view, at } = this.output.reserved
+    putHeader(view, at, headerSize + size, messages[name].type, this.tag)
+    this.output.commit(headerSize + size)
     return 0
   }
 }
@@ -69,7 +72,7 @@ export function deferredMessage(size: number): Buffer {
 
 /** Fills in the header of a message made by `deferredMessage`. */
 export function completeDeferred(bytes: Buffer, type: number, tag: number): Buffer {
-  putHeader(bytes, 0, bytes.length, type, tag)
+  putHeader(new DataView(bytes.buffer, bytes.byteOffset, headerSize), 0, bytes.length, type, tag)
   return bytes
 }
 

@@ -1,4 +1,5 @@
 // The flags of `cpu`; help, man page and completion derive from this table.
+import { CACHE_POLICIES } from '../fuse/session.js'
 import { CACHE_MODES } from '../namespace/ninep-mount.js'
 import { NETWORKS } from '../transport/address.js'
 import { defineFlags } from './flags.js'
@@ -23,11 +24,13 @@ export const CPU_FLAGS = defineFlags({
     help: 'public key that the host must have; known_hosts is not read then',
   },
   user: { kind: 'string', placeholder: 'NAME', help: 'user to log in as' },
-  '9p': {
-    kind: 'boolean',
-    default: true,
-    help: 'serve no files; the program sees only those of the other machine',
+  files: {
+    kind: 'string',
+    choices: ['auto', 'fuse', '9p', 'none'],
+    placeholder: 'HOW',
+    help: 'how your files get there: by FUSE, which is faster, by 9P, or not at all; auto takes FUSE where it can',
   },
+  '9p': { kind: 'boolean', default: true, help: 'as -files none' },
   namespace: {
     kind: 'string',
     placeholder: 'LIST',
@@ -42,18 +45,22 @@ export const CPU_FLAGS = defineFlags({
   ro: { kind: 'boolean', help: 'serve it read-only' },
   cache: {
     kind: 'string',
-    choices: CACHE_MODES,
+    choices: [...CACHE_POLICIES, ...CACHE_MODES],
     placeholder: 'MODE',
-    help: 'how much the other kernel caches of your files; readahead and loose need Linux 6.4 there, and loose sees nothing that others change (default mmap)',
+    help: 'what the other kernel may keep of your files. By FUSE: strict, nothing; auto, all until it is told of a change; always, all. By 9P: none, readahead, mmap or loose (default mmap; readahead and loose need Linux 6.4 there, and loose sees nothing that others change)',
   },
   msize: {
     kind: 'integer',
     min: 4096,
     max: 1_048_576,
     placeholder: 'BYTES',
-    help: 'largest 9P message (default 1048576)',
+    help: 'largest message of 9P (default 1048576)',
   },
-  mountopts: { kind: 'string', placeholder: 'OPTIONS', help: 'more 9P mount options, separated by commas' },
+  mountopts: {
+    kind: 'string',
+    placeholder: 'OPTIONS',
+    help: 'more mount options of 9P, separated by commas',
+  },
   direct: {
     kind: 'boolean',
     default: true,
@@ -76,7 +83,7 @@ export const CPU_FLAGS = defineFlags({
   'dry-run': { kind: 'boolean', help: 'show what would be done there, and do nothing' },
   v: { kind: 'boolean', help: 'say what is done' },
   d: { kind: 'boolean', help: 'show the SSH protocol' },
-  dbg9p: { kind: 'boolean', help: 'show each 9P message' },
+  dbg9p: { kind: 'boolean', help: 'show each message about files' },
   version: { kind: 'boolean', help: 'show the version' },
   help: { kind: 'boolean', help: 'show this' },
   h: { kind: 'boolean', hidden: true, help: 'show this' },

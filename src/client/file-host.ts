@@ -1,32 +1,59 @@
 // The file server itself: one tree, served to one stream, the first that brings its nonce. Runs in a thread of its
-// own (file-worker.ts), and in the main one where there are no Linux calls.
+// own (file-thread.ts), and in the main one where there are no Linux calls (file-in-process.ts).
 import { timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { serve9P } from '../9p/serve.js'
-import { openLocalTree } from '../fs/local-tree.js'
+import { CpuError } from '../errors.js'
+import { openTree } from '../fs/open-tree.js'
 import type { FileTree } from '../fs/tree.js'
+import { serveFuse } from '../fuse/serve.js'
+import type { CachePolicy } from '../fuse/session.js'
 import { VMADDR_CID_ANY, VMADDR_PORT_ANY } from '../linux/vsock.js'
+import type { FileProtocol } from '../namespace/file-protocol.js'
 import { createVsockServer } from '../native/vsock.js'
 
 export interface FileHostOptions {
   readonly root: string
   readonly readOnly: boolean
+  /** Those that the other side may speak. */
+  readonly protocols: readonly FileProtocol[]
+  /** What it may keep, by FUSE. */
+  readonly cachePolicy: CachePolicy
   /** What a stream must begin with that comes through SSH. */
   readonly forwardNonce: string
   /** The machine that may come past SSH, and what its stream must begin with. */
   readonly direct?: { readonly cid: number; readonly nonce: string } | undefined
 }
 
-/** By which the other side came for its files. */
-export type FileWay = 'forward' | 'direct'
+/** How the other side came for its files. */
+export interface FileWay {
+  readonly by: 'forward' | 'direct'
+  readonly protocol: FileProtocol
+}
+
+/** A file server as the client sees it, in whichever thread. */
+export interface FileServer {
+  /** Resolves to the vsock port to come to, if any. Rejects with ERR_CPU_FILES when the files cannot be served. */
+  readonly ready: Promise<number | undefined>
+  /** When the other side has come; rejects when it no longer can. */
+  readonly taken: Promise<FileWay>
+  /** Takes a stream that came through SSH. */
+  admit(stream: Duplex): void
+  close(): Promise<void>
+}
 
 export interface FileHostEvents {
   taken(way: FileWay): void
   readonly trace?: ((line: string) => void) | undefined
 }
 
-const NONCE_TIMEOUT_MS = 10_000
+/** ERR_CPU_FILES */
+export function cannotServe({ root }: FileHostOptions, cause: string): CpuError {
+  return new CpuError('ERR_CPU_FILES', `cannot serve ${root}: ${cause}`)
+}
+
+const FIRST_BYTES_TIMEOUT_MS = 10_000
 /** Streams whose nonce has not come yet. */
 const MAX_WAITING = 16
 
@@ -43,7 +70,7 @@ export class FileHost {
   constructor(options: FileHostOptions, events: FileHostEvents) {
     this.#options = options
     this.#events = events
-    this.#tree = openLocalTree(options.root, { readOnly: options.readOnly })
+    this.#tree = openTree(options.root, { readOnly: options.readOnly })
   }
 
   /** Takes a stream that came through SSH. */
@@ -77,43 +104,65 @@ export class FileHost {
     this.#tree.dispose()
   }
 
-  #open(stream: Duplex, nonce: string, way: FileWay): void {
+  #open(stream: Duplex, nonce: string, by: FileWay['by']): void {
     stream.on('error', () => stream.destroy())
     if (this.#isTaken || this.#waiting >= MAX_WAITING) return void stream.destroy()
     this.#waiting++
-    readNonce(stream, nonce, this.#end.signal)
-      .then(() => this.#serve(stream, way))
-      .catch(() => stream.destroy())
+    take(stream, nonce.length, this.#end.signal)
       .finally(() => this.#waiting--)
+      .then(first => {
+        if (timingSafeEqual(first, Buffer.from(nonce))) return this.#serve(stream, by)
+        throw new Error('wrong nonce')
+      })
+      .catch(() => stream.destroy())
   }
 
-  #serve(stream: Duplex, way: FileWay): void {
+  async #serve(stream: Duplex, by: FileWay['by']): Promise<void> {
     if (this.#isTaken) return void stream.destroy()
     this.#isTaken = true
-    this.#events.taken(way)
-    this.#service = serve9P(stream, this.#tree, { trace: this.#events.trace, signal: this.#end.signal })
+    const first = await take(stream, 8, this.#end.signal)
+    stream.unshift(first)
+    const protocol = protocolOf(first)
+    if (protocol === undefined || !this.#options.protocols.includes(protocol)) return void stream.destroy()
+    this.#events.taken({ by, protocol })
+    const options = { trace: this.#events.trace, signal: this.#end.signal }
+    this.#service =
+      protocol === 'fuse'
+        ? serveFuse(stream, this.#tree, { ...options, policy: this.#options.cachePolicy })
+        : serve9P(stream, this.#tree, options)
+    await this.#service
   }
 }
 
-/** Reads exactly the nonce from `stream`, leaving what follows; rejects on anything else. */
-function readNonce(stream: Duplex, nonce: string, signal: AbortSignal): Promise<void> {
+/** By the first message: Tversion (100, no tag) or INIT (26). */
+function protocolOf(first: Buffer): FileProtocol | undefined {
+  if (first[4] === 100) return '9p'
+  return first.readUInt32LE(4) === 26 ? 'fuse' : undefined
+}
+
+/** Takes exactly so many bytes from `stream`, leaving what follows; rejects when they do not come. */
+function take(stream: Duplex, length: number, signal: AbortSignal): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => settle(new Error('no nonce came')), NONCE_TIMEOUT_MS)
-    const settle = (error?: Error) => {
+    const timer = setTimeout(() => fail('silence'), FIRST_BYTES_TIMEOUT_MS)
+    const settle = () => {
       clearTimeout(timer)
       signal.removeEventListener('abort', onEnd)
       stream.off('readable', onReadable).off('end', onEnd).off('close', onEnd)
-      if (error === undefined) resolve()
-      else reject(error)
     }
-    const onEnd = () => settle(new Error('ended before the nonce'))
+    const fail = (reason: string) => {
+      settle()
+      reject(new Error(reason))
+    }
+    const onEnd = () => fail('end')
     const onReadable = () => {
-      const bytes = stream.read(nonce.length) as Buffer | null
+      const bytes = stream.read(length) as Buffer | null
       if (bytes === null) return
-      const right = bytes.length === nonce.length && timingSafeEqual(bytes, Buffer.from(nonce))
-      settle(right ? undefined : new Error('wrong nonce'))
+      settle()
+      if (bytes.length === length) resolve(bytes)
+      else reject(new Error('end'))
     }
     signal.addEventListener('abort', onEnd)
     stream.on('readable', onReadable).once('end', onEnd).once('close', onEnd)
+    onReadable()
   })
 }

@@ -4,13 +4,21 @@
 import { randomBytes } from 'node:crypto'
 import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
-import { DIRECT_FILES_VARIABLE, NONCE_VARIABLE } from '../ssh/exec-request.js'
+import type { CachePolicy } from '../fuse/session.js'
+import type { FileProtocol } from '../namespace/file-protocol.js'
+import { DIRECT_FILES_VARIABLE, FILE_PROTOCOLS_VARIABLE, NONCE_VARIABLE } from '../ssh/exec-request.js'
 import { type Address, formatAddress } from '../transport/address.js'
+import type { FileServer } from './file-host.js'
+import { FilesInProcess } from './file-in-process.js'
 import { FileThread } from './file-thread.js'
 
 export interface OfferedFiles {
   readonly root: string
   readonly readOnly: boolean
+  /** By which protocols, best first. */
+  readonly protocols: readonly FileProtocol[]
+  /** What the other side may keep, by FUSE. */
+  readonly cachePolicy: CachePolicy
   /** Whether the other side may come past SSH where it can. */
   readonly direct: boolean
   /** Called with each 9P message in one line. */
@@ -31,22 +39,40 @@ export function createNonce(): string {
 
 export class FileService {
   readonly #address: Address
+  readonly #protocols: readonly FileProtocol[]
   readonly #nonce = createNonce()
   readonly #direct: { cid: number; nonce: string } | undefined
-  readonly #thread: FileThread
+  readonly #server: FileServer
 
   /** Starts the server, for the machine at `address`, which nobody can reach yet. */
-  constructor(address: Address, { root, readOnly, direct, trace }: OfferedFiles) {
+  constructor(address: Address, files: OfferedFiles) {
+    const { root, readOnly, protocols, cachePolicy, direct, trace } = files
     this.#address = address
-    this.#direct = direct && address.net === 'vsock' ? { cid: address.cid, nonce: createNonce() } : undefined
-    this.#thread = new FileThread({ root, readOnly, forwardNonce: this.#nonce, direct: this.#direct }, trace)
+    this.#protocols = protocols
+    const Server = process.platform === 'linux' ? FileThread : FilesInProcess
+    this.#direct =
+      direct && Server === FileThread && address.net === 'vsock'
+        ? { cid: address.cid, nonce: createNonce() }
+        : undefined
+    const options = {
+      root,
+      readOnly,
+      protocols,
+      cachePolicy,
+      forwardNonce: this.#nonce,
+      direct: this.#direct,
+    }
+    this.#server = new Server(options, trace)
   }
 
   /** Offers the files to the other end of `client`. Throws CpuError ERR_CPU_FILES. */
   async offer(client: ssh2.Client): Promise<FileOffer> {
-    client.on('tcp connection', (_details, accept) => this.#thread.admit(accept()))
-    const [port, directPort] = await Promise.all([requestForward(client), this.#thread.ready])
-    const environment = new Map([[NONCE_VARIABLE, this.#nonce]])
+    client.on('tcp connection', (_details, accept) => this.#server.admit(accept()))
+    const [port, directPort] = await Promise.all([requestForward(client), this.#server.ready])
+    const environment = new Map([
+      [NONCE_VARIABLE, this.#nonce],
+      [FILE_PROTOCOLS_VARIABLE, this.#protocols.join()],
+    ])
     if (this.#direct !== undefined && directPort !== undefined)
       environment.set(DIRECT_FILES_VARIABLE, `${directPort}:${this.#direct.nonce}`)
     return { port, environment }
@@ -54,13 +80,16 @@ export class FileService {
 
   /** Resolves when the other side has come, to the way it took; rejects with ERR_CPU_FILES after `timeoutMs`. */
   async connected(timeoutMs: number): Promise<string> {
-    const way = await withLimit(this.#thread.taken, timeoutMs)
-    return way === 'direct' ? `directly from ${formatAddress(this.#address)}` : 'through ssh'
+    const { by, protocol } = await withLimit(this.#server.taken, timeoutMs)
+    const way = by === 'direct' ? `directly from ${formatAddress(this.#address)}` : 'through ssh'
+    if (protocol === 'fuse') return `by FUSE, ${way}`
+    const why = this.#protocols.includes('fuse') ? ', since it knows of no FUSE or has none' : ''
+    return `by 9P, ${way}${why}`
   }
 
   /** Ends the service. */
   close(): Promise<void> {
-    return this.#thread.close()
+    return this.#server.close()
   }
 }
 

@@ -2,19 +2,17 @@
 import type { Duplex } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { CpuError } from '../errors.js'
-import { FdStream, socketPair } from '../native/fd-stream.js'
+import { socketPair } from '../native/fd-stream.js'
 import { exitNow } from '../native/system.js'
+import { joinChannel } from '../ssh/join.js'
 import { moduleUrl } from '../version.js'
-import type { FileHostOptions, FileWay } from './file-host.js'
+import { cannotServe, type FileHostOptions, type FileServer, type FileWay } from './file-host.js'
 import type { FileWorkerData, FromFileWorker, ToFileWorker } from './file-worker.js'
 
 const CLOSE_TIMEOUT_MS = 2000
 
-export class FileThread {
-  /** Resolves to the vsock port to come to, if any. Rejects with ERR_CPU_FILES when the files cannot be served. */
+export class FileThread implements FileServer {
   readonly ready: Promise<number | undefined>
-  /** When the other side has come; rejects when it no longer can. */
   readonly taken: Promise<FileWay>
   readonly #worker: Worker
   readonly #exited: Promise<unknown>
@@ -25,8 +23,7 @@ export class FileThread {
     this.#worker = worker
     this.#exited = new Promise(resolve => worker.once('exit', resolve))
     const failures = new AbortController()
-    const fail = (cause: string) =>
-      failures.abort(new CpuError('ERR_CPU_FILES', `cannot serve ${options.root}: ${cause}`))
+    const fail = (cause: string) => failures.abort(cannotServe(options, cause))
     worker.once('error', error => fail(error.message))
     worker.once('exit', () => fail('its thread has ended'))
     const awaited = <T>(pick: (message: FromFileWorker) => { value: T } | undefined) =>
@@ -51,14 +48,7 @@ export class FileThread {
   /** Joins a stream to the thread by a socket pair. */
   admit(stream: Duplex): void {
     const [ours, theirs] = socketPair()
-    const socket = new FdStream(ours)
-    const end = () => {
-      stream.destroy()
-      socket.destroy()
-    }
-    stream.on('error', end).once('close', end)
-    socket.on('error', end).once('close', end)
-    stream.pipe(socket).pipe(stream)
+    joinChannel(stream, ours)
     this.#tell({ fd: theirs })
   }
 

@@ -69,6 +69,7 @@ async function runConnected(options: ClientOptions, files: FileService | undefin
     keepaliveIntervalMs: options.keepaliveIntervalMs,
     signal: options.signal,
     debug: options.debug,
+    log: options.log,
   })
   options.log(`authenticated as ${options.username}`)
   // Without a listener, an error of the dying connection would end this process; what is lost is told by 'close'.
@@ -146,7 +147,7 @@ async function offerFiles(
 export function describeRun(options: ClientOptions): string {
   const { steps, problems } = sessionPlan({
     fstabText: options.fstab,
-    hasFiles: options.files !== undefined,
+    files: options.files?.protocols[0],
     ninep: options.mountOptions,
     release: '',
   })

@@ -4,8 +4,10 @@
 import { BlockList, isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { serve9P } from '../9p/serve.js'
+import { describeError } from '../cli/main.js'
 import { UsageError } from '../errors.js'
-import { openLocalTree } from '../fs/local-tree.js'
+import { openTree } from '../fs/open-tree.js'
+import type { FileTree } from '../fs/tree.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
 import { type Address, formatAddress, parseU32, toAddress } from '../transport/address.js'
 import { listen } from '../transport/listen.js'
@@ -54,16 +56,18 @@ export function parseServeAddress(text: string): Address {
 export async function serveFiles(options: ServeFilesOptions): Promise<void> {
   const { address, root, readOnly, signal } = options
   if (!options.open) refuseOpen(address)
-  const tree = openLocalTree(root, { readOnly })
+  const tree = openTree(root, { readOnly })
   const served = new Set<Promise<void>>()
   const serve = (stream: Duplex, name: string) => {
-    if (served.size >= MAX_CONNECTIONS) {
-      options.log(`refused ${name}: ${MAX_CONNECTIONS} are connected`)
+    const share = served.size < MAX_CONNECTIONS ? shareOf(tree) : `${MAX_CONNECTIONS} are connected`
+    if (typeof share === 'string') {
+      options.log(`refused ${name}: ${share}`)
       stream.destroy()
       return
     }
     options.log(`connected: ${name}`)
-    const service = serve9P(stream, tree, { signal, trace: options.trace }).finally(() => {
+    const service = serve9P(stream, share, { signal, trace: options.trace }).finally(() => {
+      if (share !== tree) share.dispose()
       served.delete(service)
       options.log(`disconnected: ${name}`)
     })
@@ -78,6 +82,15 @@ export async function serveFiles(options: ServeFilesOptions): Promise<void> {
     await listener.close()
   } finally {
     tree.dispose()
+  }
+}
+
+/** What one connection gets of the tree, or why it gets none. */
+function shareOf(tree: FileTree): FileTree | string {
+  try {
+    return tree.share?.() ?? tree
+  } catch (error) {
+    return describeError(error)
   }
 }
 

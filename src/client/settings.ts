@@ -7,8 +7,6 @@ import type { CPU_FLAGS } from '../cli/cpu-flags.js'
 import type { ParsedFlags } from '../cli/flags.js'
 import { CpuError, UsageError } from '../errors.js'
 import { namespaceFstab } from '../namespace/namespace-fstab.js'
-import type { NinePOptions } from '../namespace/ninep-mount.js'
-import { parseNinePOptions } from '../namespace/ninep-options.js'
 import { parseNamespace } from '../namespace/parse-namespace.js'
 import { FSTAB_VARIABLE } from '../ssh/exec-request.js'
 import { type Identity, readIdentity } from '../ssh/identity.js'
@@ -21,6 +19,7 @@ import {
   splitHost,
   toAddress,
 } from '../transport/address.js'
+import { fileSettings } from './file-settings.js'
 import { rawArguments, rawEnvironment } from './raw-arguments.js'
 import type { ClientOptions } from './run.js'
 import { parseServeAddress, type ServeFilesOptions } from './serve.js'
@@ -37,6 +36,8 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
     throw new UsageError('no host is given', 'for example: cpu -net vsock 3 date')
   const { user, host } = splitUser(destination)
   const { address, config } = locate(host, values.net, values.sp)
+  const { protocols, cachePolicy, mountOptions } = fileSettings(values)
+  const hasFiles = protocols.length > 0
   const environment = rawEnvironment()
   // The parent's PWD may be stale, and a logical one may lead through links that are not served.
   environment.set('PWD', Buffer.from(process.cwd()))
@@ -47,17 +48,19 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
     hostKey: hostKeyPolicy(address, config, values.hk),
     connectTimeoutMs: values.timeout,
     keepaliveIntervalMs: KEEPALIVE_INTERVAL_MS,
-    files: values['9p']
+    files: hasFiles
       ? {
           root: path.resolve(values.root),
           readOnly: values.ro,
+          protocols,
+          cachePolicy,
           direct: values.direct,
           timeoutMs: values.timeout9p,
           trace: trace9P(values),
         }
       : undefined,
-    mountOptions: mountOptions(values),
-    fstab: fstabText(values, environment),
+    mountOptions,
+    fstab: fstabText(values, hasFiles, environment),
     environment,
     args: rawArguments(command),
     terminal: wantsTerminal(values.tty, command),
@@ -80,15 +83,6 @@ export function serveOptions({ values, operands }: Flags): Omit<ServeFilesOption
     open: values['srv-open'],
     log: logger(values),
     trace: trace9P(values),
-  }
-}
-
-/** The flags of their own win over what -mountopts says. */
-function mountOptions({ cache, msize, mountopts = '' }: Flags['values']): NinePOptions {
-  return {
-    ...parseNinePOptions(mountopts),
-    ...(cache === undefined ? {} : { cache }),
-    ...(msize === undefined ? {} : { msize }),
   }
 }
 
@@ -189,22 +183,26 @@ async function confirm(question: string): Promise<boolean> {
   }
 }
 
-function fstabText(values: Flags['values'], environment: ReadonlyMap<string, Buffer>): string {
+function fstabText(
+  values: Flags['values'],
+  hasFiles: boolean,
+  environment: ReadonlyMap<string, Buffer>,
+): string {
   const userFstab =
     values.fstab === undefined
       ? (environment.get(FSTAB_VARIABLE)?.toString() ?? '')
       : readText(values.fstab, '-fstab')
-  if (!values['9p'] && values.namespace === undefined) return userFstab
+  if (!hasFiles && values.namespace === undefined) return userFstab
   const bindings = parseNamespace(values.namespace)
-  if (!values['9p'] && bindings.length > 0) {
+  if (!hasFiles && bindings.length > 0) {
     throw new UsageError(
-      `-namespace ${values.namespace} needs files to bind, and -9p=false serves none`,
+      `-namespace ${values.namespace} needs files to bind, and none are served`,
       'leave one of them out',
     )
   }
   return namespaceFstab({
     bindings,
-    workingDirectory: values['9p'] && bindings.length > 0 ? process.cwd() : undefined,
+    workingDirectory: hasFiles && bindings.length > 0 ? process.cwd() : undefined,
     userFstab,
     exists: local => fs.existsSync(path.join(values.root, local)),
   })

@@ -2,7 +2,9 @@
 // listeners hand it what they accept.
 import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
+import { encryptsNatively, SLOW_ENCRYPTION, serverCiphers, thisProcessor } from '../ssh/algorithms.js'
 import type { AuthorizedKey } from '../ssh/authorized-keys.js'
+import { batchWrites } from '../ssh/batch-writes.js'
 import { Connection } from './connection.js'
 
 export interface DaemonOptions {
@@ -34,6 +36,7 @@ export class Daemon implements AsyncDisposable {
       {
         hostKeys: [...options.hostKeys],
         ident: SERVER_IDENT,
+        algorithms: { cipher: serverCiphers(thisProcessor()) },
         keepaliveInterval: KEEPALIVE_INTERVAL_MS,
         keepaliveCountMax: 3,
         debug: options.debug,
@@ -56,6 +59,7 @@ export class Daemon implements AsyncDisposable {
     const grace = setTimeout(() => stream.destroy(), LOGIN_GRACE_MS)
     stream.once('close', settle)
     stream.once(AUTHENTICATED, settle)
+    batchWrites(stream)
     this.#server.injectSocket(stream as never)
   }
 
@@ -65,6 +69,9 @@ export class Daemon implements AsyncDisposable {
     const connection = new Connection(client, { ...this.#options, peer, stream })
     this.#connections.add(connection)
     client.once('ready', () => stream.emit(AUTHENTICATED))
+    client.once('handshake', () => {
+      if (encryptsNatively(client) === false) this.#options.log(`${peer}: encrypted ${SLOW_ENCRYPTION}`)
+    })
     client.once('close', () => this.#connections.delete(connection))
   }
 

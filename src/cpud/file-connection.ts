@@ -1,12 +1,18 @@
-// The way back to the client's files, as a descriptor that the kernel mounts: a vsock connection of its own where the
-// client offers one, so that no process here stands between kernel and client; else a channel through the forward.
+// The way back to the client's files, as a descriptor that the kernel mounts. The stream is a vsock connection of its
+// own where the client offers one, so that no process here stands between kernel and client; else a channel through
+// the forward. By 9P the kernel gets the stream itself, by FUSE a device that is joined to it.
 import { once } from 'node:events'
 import type ssh2 from 'ssh2'
-import { closeFd, duplicateFd, FdStream, shutdownFd, socketPair } from '../native/fd-stream.js'
+import { CpuError } from '../errors.js'
+import type { FileProtocol } from '../namespace/file-protocol.js'
+import { closeFd, duplicateFd, shutdownFd, socketPair } from '../native/fd-stream.js'
+import { FusePump, openFuse } from '../native/fuse.js'
 import { connectVsock } from '../native/vsock.js'
+import { joinChannel } from '../ssh/join.js'
 
 /** Until closed, what the kernel writes to its descriptor goes to the client's file server, and back. */
 export interface FileConnection {
+  readonly protocol: FileProtocol
   /** For mount(2); owned by the caller from then on. */
   takeKernelFd(): number
   /** Ends it, so that nothing waits for the client; file operations still under way fail with EIO. */
@@ -15,12 +21,40 @@ export interface FileConnection {
 
 /** Where the client waits. */
 export interface FileOffer {
+  /** By which the client serves its files, best first. */
+  readonly protocols: readonly FileProtocol[]
   readonly forward: { readonly host: string; readonly port: number; readonly nonce: string }
   readonly direct: { readonly cid: number; readonly port: number; readonly nonce: string } | undefined
 }
 
-/** Connects and brings the nonce. Rejects when the client refuses. */
+/** Connects and brings the nonce. Rejects when the client refuses, or this machine has none of its protocols. */
 export async function connectFiles(client: ssh2.Connection, offer: FileOffer): Promise<FileConnection> {
+  const fuse = offer.protocols.includes('fuse') ? openFuseIfThere() : undefined
+  if (fuse === undefined && !offer.protocols.includes('9p')) throw noFuse()
+  try {
+    const link = await connect(client, offer)
+    return fuse === undefined ? link : new FuseEnd(fuse, link)
+  } catch (error) {
+    if (fuse !== undefined) closeFd(fuse)
+    throw error
+  }
+}
+
+function openFuseIfThere(): number | undefined {
+  try {
+    return openFuse()
+  } catch {
+    return undefined
+  }
+}
+
+function noFuse(): CpuError {
+  return new CpuError('ERR_CPU_FILES', 'this machine has no FUSE (/dev/fuse)', {
+    remedy: 'load the module fuse there, or use -files 9p',
+  })
+}
+
+async function connect(client: ssh2.Connection, offer: FileOffer): Promise<FileConnection> {
   if (offer.direct !== undefined) {
     try {
       return await connectDirectly(offer.direct)
@@ -40,13 +74,22 @@ async function connectDirectly(direct: NonNullable<FileOffer['direct']>): Promis
     await new Promise<void>((resolve, reject) => {
       socket.write(direct.nonce, error => (error ? reject(error) : resolve()))
     })
-    const ours = duplicateFd(socket.fd!)
-    return new KernelEnd(duplicateFd(ours), () => {
-      shutdownFd(ours)
-      closeFd(ours)
-    })
+    return holdSocket(duplicateFd(socket.fd!))
   } finally {
     socket.destroy() // the duplicates go on
+  }
+}
+
+/** Gives the kernel a descriptor of its own for a connected socket, and keeps this one to end it by. */
+function holdSocket(fd: number): FileConnection {
+  try {
+    return new KernelEnd(duplicateFd(fd), () => {
+      shutdownFd(fd)
+      closeFd(fd)
+    })
+  } catch (error) {
+    closeFd(fd)
+    throw error
   }
 }
 
@@ -55,22 +98,32 @@ function connectThroughSsh(client: ssh2.Connection, forward: FileOffer['forward'
     client.forwardOut(forward.host, forward.port, '127.0.0.1', forward.port, (error, channel) => {
       if (error !== undefined)
         return reject(new Error(`the client refuses the connection to its files: ${error.message}`))
-      channel.write(forward.nonce)
-      const [ourFd, kernelFd] = socketPair()
-      const kernel = new FdStream(ourFd)
-      const close = () => {
-        kernel.destroy()
+      try {
+        resolve(joinKernel(channel, forward.nonce))
+      } catch (failure) {
         channel.destroy()
+        reject(failure)
       }
-      channel.on('error', close).once('close', close)
-      kernel.on('error', close).once('close', close)
-      channel.pipe(kernel).pipe(channel)
-      resolve(new KernelEnd(kernelFd, close))
     })
   })
 }
 
+function joinKernel(channel: ssh2.ServerChannel, nonce: string): FileConnection {
+  const [ourFd, kernelFd] = socketPair()
+  try {
+    const close = joinChannel(channel, ourFd)
+    channel.write(nonce)
+    return new KernelEnd(kernelFd, close)
+  } catch (error) {
+    closeFd(ourFd)
+    closeFd(kernelFd)
+    throw error
+  }
+}
+
+/** The kernel has the stream itself. */
 class KernelEnd implements FileConnection {
+  readonly protocol = '9p'
   #fd: number | undefined
   #end: () => void
 
@@ -90,5 +143,41 @@ class KernelEnd implements FileConnection {
     if (this.#fd !== undefined) closeFd(this.takeKernelFd())
     this.#end()
     this.#end = () => {}
+  }
+}
+
+/** The kernel has its device, from which messages are passed on to the stream. */
+class FuseEnd implements FileConnection {
+  readonly protocol = 'fuse'
+  readonly #link: FileConnection
+  readonly #pump: FusePump
+  #fd: number | undefined
+
+  /** Takes over the device, unless it throws. */
+  constructor(device: number, link: FileConnection) {
+    this.#link = link
+    const kernelFd = duplicateFd(device)
+    const stream = link.takeKernelFd()
+    try {
+      this.#pump = new FusePump(device, stream)
+    } catch (error) {
+      for (const fd of [kernelFd, stream]) closeFd(fd)
+      link.close()
+      throw error
+    }
+    this.#fd = kernelFd
+  }
+
+  takeKernelFd(): number {
+    const fd = this.#fd
+    if (fd === undefined) throw new Error('the descriptor of the file connection was taken before')
+    this.#fd = undefined
+    return fd
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeFd(this.takeKernelFd())
+    this.#link.close()
+    this.#pump.close()
   }
 }

@@ -4,6 +4,8 @@ import os from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import type ssh2 from 'ssh2'
 import { EXIT_CONNECTION, signalExitCode } from '../cli/exit-codes.js'
+import { describeError } from '../cli/main.js'
+import type { FileProtocol } from '../namespace/file-protocol.js'
 import { parseNinePOptions } from '../namespace/ninep-options.js'
 import { MOUNT_ROOT } from '../namespace/plan.js'
 import { sessionPlan } from '../namespace/session-plan.js'
@@ -12,6 +14,7 @@ import { type Program, type ProgramExit, type ProgramFailure, spawnProgram } fro
 import type { ReceivedEnvironment } from '../ssh/exec-request.js'
 import { executableCandidates } from './executables.js'
 import { connectFiles, type FileConnection } from './file-connection.js'
+import { widenReadAhead } from './read-ahead.js'
 import { openStdio, type PtyRequest, type Stdio } from './stdio.js'
 
 export type { PtyRequest } from './stdio.js'
@@ -59,7 +62,7 @@ export class Session {
     try {
       exitCode = await this.#runProgram()
     } catch (error) {
-      this.#say((error as Error).message)
+      this.#say(describeError(error))
     } finally {
       this.#files?.close()
       log(`session ended with ${exitCode}`)
@@ -97,16 +100,18 @@ export class Session {
       exec,
       nonce,
       directFiles,
+      protocols,
       ninepOptions,
       fstab,
       program: environment,
     } = this.#options.environment.decode(this.#options.command)
-    if (exec.filePort !== undefined) this.#files = await this.#connectFiles(exec.filePort, nonce, directFiles)
+    if (exec.filePort !== undefined)
+      this.#files = await this.#connectFiles(exec.filePort, nonce, directFiles, protocols)
     if (this.#closed) throw new Error('the client went away')
     const hasFiles = this.#files !== undefined
     const { steps, problems } = sessionPlan({
       fstabText: fstab,
-      hasFiles,
+      files: this.#files?.protocol,
       ninep: parseNinePOptions(ninepOptions),
       release: os.release(),
     })
@@ -136,6 +141,7 @@ export class Session {
     })
     this.#program = program
     const outcome = outcomeOf(program)
+    if (this.#files?.protocol === 'fuse') program.once('started', pid => widenReadAhead(pid, MOUNT_ROOT))
     program.on('step-failed', (step, error) => this.#say(`${step.origin}: ${error.message}`))
     this.#stdio.join(this.#options.stream)
     return await this.#finish(program, this.#stdio, await outcome, args[0]!)
@@ -162,6 +168,7 @@ export class Session {
     port: number,
     nonce: string | undefined,
     direct: { port: number; nonce: string } | undefined,
+    protocols: readonly FileProtocol[],
   ): Promise<FileConnection> {
     const host = this.#options.forwards.get(port)
     if (host === undefined)
@@ -169,6 +176,7 @@ export class Session {
     if (nonce === undefined) throw new Error('the client sent no CPUNONCE for the file connection')
     const { client, peerCid } = this.#options
     return connectFiles(client, {
+      protocols,
       forward: { host, port, nonce },
       direct: direct === undefined || peerCid === undefined ? undefined : { ...direct, cid: peerCid },
     })

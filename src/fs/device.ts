@@ -11,6 +11,8 @@ export interface Device {
   readonly kind: DeviceKind
   /** What fileId() makes ids from. */
   readonly prefix: bigint
+  /** How many devices were seen before. */
+  readonly index: number
   /** Whether reads can be asked not to wait (RWF_NOWAIT); false once the file system refused that. */
   canNowait: boolean
 }
@@ -33,22 +35,25 @@ const synthetic = new Set([
 ])
 
 const inodeBits = 48n
+const firstLongInode = 1n << inodeBits
 /** Set in the ids that are scattered, and in no other. */
 const scattered = 1n << 63n
 
 /** All devices seen, in the order in which they were seen: the first has prefix 0, its ids are its inode numbers. */
 export class DeviceTable {
-  readonly #devices = new Map<bigint, Device>()
+  readonly #devices = new Map<bigint | number, Device>()
 
-  known(dev: bigint): Device | undefined {
+  /** `dev` is what the caller tells devices apart by. */
+  known(dev: bigint | number): Device | undefined {
     return this.#devices.get(dev)
   }
 
   /** `type` is its f_type in statfs(2). */
-  add(dev: bigint, type: number): Device {
+  add(dev: bigint | number, type: number): Device {
     const kind = memory.has(type) ? 'memory' : synthetic.has(type) ? 'synthetic' : 'other'
-    const prefix = BigInt.asUintN(64, BigInt(this.#devices.size) << inodeBits)
-    const device = { kind, prefix, canNowait: kind === 'other' } as const
+    const index = this.#devices.size
+    const prefix = BigInt.asUintN(64, BigInt(index) << inodeBits)
+    const device = { kind, prefix, index, canNowait: kind === 'other' } as const
     this.#devices.set(dev, device)
     return device
   }
@@ -60,7 +65,7 @@ export class DeviceTable {
  * with a probability of 1 to 20 million. FileId in addon/files_data.cc does the same for listings.
  */
 export function fileId(prefix: bigint, ino: bigint): bigint {
-  if (ino >> inodeBits === 0n && prefix < scattered) return prefix | ino
+  if (ino < firstLongInode && prefix < scattered) return prefix | ino
   // The finalizer of splitmix64.
   let x = BigInt.asUintN(64, ino + prefix)
   x = BigInt.asUintN(64, (x ^ (x >> 30n)) * 0xbf58476d1ce4e5b9n)

@@ -23,6 +23,7 @@ export const failure = {
   ENFILE: -23,
   EMFILE: -24,
   EROFS: -30,
+  ERANGE: -34,
   ENAMETOOLONG: -36,
   ENOLCK: -37,
   ENOSYS: -38,

@@ -16,6 +16,9 @@ const kinds = new Map<number, FileKind>([
   [0o120000, 'symlink'],
 ])
 
+/** A bigint only where a number would not be exact: bigints cost more than the rest of a look-up. */
+type InodeNumber = number | bigint
+
 /** One file. Without a parent it has no name that is known: it is the root, or was removed, and keeps its descriptor. */
 export class Inode implements TreeNode {
   parent: Inode | undefined
@@ -34,10 +37,10 @@ export class Inode implements TreeNode {
     readonly id: bigint,
     readonly type: number,
     readonly kind: FileKind,
-    readonly dev: bigint,
-    readonly ino: bigint,
+    readonly dev: number,
+    readonly ino: InodeNumber,
     /** Time of birth as the addon writes it, 0 where the file system has none: inode numbers are used again. */
-    readonly birth: bigint,
+    readonly birth: number,
     readonly device: Device,
   ) {}
 
@@ -51,27 +54,47 @@ const recentlyUsed = 8
 /** Directories below each other, as many as a path of PATH_MAX can name. */
 const maxDepth = 2048
 
+/** Descriptors of this process that tables may use, and how many they do. */
+export class DescriptorBudget {
+  used = 0
+
+  constructor(readonly limit: number) {}
+}
+
 export class InodeTable {
   readonly root: Inode
-  readonly #inodes = new Map<bigint, Inode>()
+  /** By `keyOf`. */
+  readonly #inodes = new Map<number | bigint, Inode>()
   /** Those with a descriptor. */
   readonly #held = new Set<Inode>()
   readonly #devices = new DeviceTable()
-  readonly #bound: number
+  readonly #budget: DescriptorBudget
+  readonly #isShare: boolean
   #descriptors = 0
   #clock = 0
-  // The addon's answers: dev8 ino8 mode4 birth8.
-  readonly #identity = new DataView(new ArrayBuffer(28))
+  // The addon's answers: dev4 mode4 ino8 birth8.
+  readonly #identity = new DataView(new ArrayBuffer(24))
   readonly identity = new Uint8Array(this.#identity.buffer)
 
-  /** Opens `localPath`, or throws a SystemError. `bound` is of descriptors, of inodes and of open files. */
-  constructor(localPath: string, bound: number) {
-    this.#bound = Math.max(bound, 2 * recentlyUsed)
+  /**
+   * Opens `localPath`, or throws a SystemError. Descriptors are those of inodes and of open files; a table that
+   * `isShare` takes no more of them than it leaves for all others.
+   */
+  constructor(localPath: string, budget: DescriptorBudget, isShare = false) {
+    this.#budget = budget
+    this.#isShare = isShare
     const path = Buffer.from(localPath).toString('latin1')
     const fd = check(binding.fsOpenRoot(path, this.identity), 'open', localPath)
-    this.#descriptors++
+    this.#opened()
     this.root = this.#insert(fd)
     this.root.references = 1
+  }
+
+  /** How many descriptors it may have now. */
+  get #bound(): number {
+    const { limit, used } = this.#budget
+    const bound = this.#isShare ? (limit - used + this.#descriptors) >> 1 : limit
+    return Math.max(bound, 2 * recentlyUsed)
   }
 
   /** Inodes in use, and descriptors of inodes and open files. */
@@ -87,12 +110,18 @@ export class InodeTable {
     if (this.#descriptors >= this.#bound && this.#evict() === 0) return failure.ENFILE
     let fd = open()
     if ((fd === failure.EMFILE || fd === failure.ENFILE) && this.#evict() > 0) fd = open()
-    if (fd >= 0) this.#descriptors++
+    if (fd >= 0) this.#opened()
     return fd
+  }
+
+  #opened(): void {
+    this.#descriptors++
+    this.#budget.used++
   }
 
   closeDescriptor(fd: number): void {
     this.#descriptors--
+    this.#budget.used--
     binding.fsClose(fd)
   }
 
@@ -197,7 +226,8 @@ export class InodeTable {
   release(inode: Inode): void {
     for (let last: Inode | undefined = inode; last !== undefined; ) {
       if (--last.references > 0 || last === this.root) return
-      if (this.#inodes.get(last.id) === last) this.#inodes.delete(last.id)
+      const key = keyOf(last.device, last.ino)
+      if (this.#inodes.get(key) === last) this.#inodes.delete(key)
       this.#drop(last)
       last = last.parent
     }
@@ -208,33 +238,50 @@ export class InodeTable {
     this.#inodes.clear()
   }
 
+  get #dev(): number {
+    return this.#identity.getUint32(0, true)
+  }
+
+  get #type(): number {
+    return this.#identity.getUint32(4, true) & modeTypeMask
+  }
+
+  get #ino(): InodeNumber {
+    const high = this.#identity.getUint32(12, true)
+    if (high >= 1 << 21) return this.#identity.getBigUint64(8, true)
+    return high * 2 ** 32 + this.#identity.getUint32(8, true)
+  }
+
+  get #birth(): number {
+    return this.#identity.getFloat64(16, true)
+  }
+
   /** The inode in use whose identity was just read. */
   #found(): Inode | undefined {
-    const device = this.#devices.known(this.#identity.getBigUint64(0, true))
+    const device = this.#devices.known(this.#dev)
     if (device === undefined) return undefined
-    const inode = this.#inodes.get(fileId(device.prefix, this.#identity.getBigUint64(8, true)))
+    const inode = this.#inodes.get(keyOf(device, this.#ino))
     return inode !== undefined && this.#isCurrent(inode) ? inode : undefined
   }
 
   /** Whether the identity just read is that of the inode, and not of a later file with its number. */
   #isCurrent(inode: Inode): boolean {
     return (
-      this.#identity.getBigUint64(8, true) === inode.ino &&
-      this.#identity.getBigUint64(0, true) === inode.dev &&
-      (this.#identity.getUint32(16, true) & modeTypeMask) === inode.type &&
-      this.#identity.getBigUint64(20, true) === inode.birth
+      this.#ino === inode.ino &&
+      this.#dev === inode.dev &&
+      this.#type === inode.type &&
+      this.#birth === inode.birth
     )
   }
 
   #insert(fd: number): Inode {
-    const dev = this.#identity.getBigUint64(0, true)
-    const ino = this.#identity.getBigUint64(8, true)
-    const type = this.#identity.getUint32(16, true) & modeTypeMask
-    const birth = this.#identity.getBigUint64(20, true)
+    const dev = this.#dev
+    const ino = this.#ino
+    const type = this.#type
     const device = this.#devices.known(dev) ?? this.#devices.add(dev, statfsType(fd))
-    const id = fileId(device.prefix, ino)
-    const inode = new Inode(id, type, kinds.get(type) ?? 'other', dev, ino, birth, device)
-    this.#inodes.set(id, inode)
+    const id = fileId(device.prefix, this.#identity.getBigUint64(8, true))
+    const inode = new Inode(id, type, kinds.get(type) ?? 'other', dev, ino, this.#birth, device)
+    this.#inodes.set(keyOf(device, ino), inode)
     this.#hold(inode, fd)
     return inode
   }
@@ -262,6 +309,11 @@ export class InodeTable {
     for (const inode of victims) this.#drop(inode)
     return victims.length
   }
+}
+
+/** As unique as `fileId`, and a number wherever that is exact. */
+function keyOf({ index, prefix }: Device, ino: InodeNumber): number | bigint {
+  return index < 32 && ino < 2 ** 48 ? index * 2 ** 48 + Number(ino) : fileId(prefix, BigInt(ino))
 }
 
 function statfsType(fd: number): number {

@@ -9,7 +9,8 @@
 
 import { binding } from '../native/binding.js'
 import { type Failure, failure } from './failure.js'
-import { type Inode, InodeTable } from './inode-table.js'
+import { DescriptorBudget, type Inode, InodeTable } from './inode-table.js'
+import { openLocalWatcher } from './local-watcher.js'
 import { Locks } from './locks.js'
 import { LocalFile } from './open-file.js'
 import {
@@ -22,6 +23,8 @@ import {
   openFlag,
   type PendingLock,
   type Time,
+  type TreeChange,
+  type TreeWatcher,
 } from './tree.js'
 
 export interface LocalTreeOptions {
@@ -43,19 +46,28 @@ const userPrefix = 'user.'
 
 /** Serves `localPath`, a directory; throws a SystemError when it can not be opened. */
 export function openLocalTree(localPath: string, options: LocalTreeOptions = {}): LocalTree {
-  return new LocalTree(localPath, options)
+  const limit = options.maxDescriptors ?? Math.floor(binding.fsDescriptorLimit() * 0.75)
+  const budget = new DescriptorBudget(limit)
+  return new LocalTree(new InodeTable(localPath, budget), budget, options.readOnly ?? false)
 }
 
 export class LocalTree implements FileTree {
   readonly isReadOnly: boolean
   readonly #table: InodeTable
+  readonly #budget: DescriptorBudget
   readonly #locks: Locks
 
-  constructor(localPath: string, options: LocalTreeOptions) {
-    this.isReadOnly = options.readOnly ?? false
-    const bound = options.maxDescriptors ?? Math.floor(binding.fsDescriptorLimit() * 0.75)
-    this.#table = new InodeTable(localPath, bound)
-    this.#locks = new Locks(this.#table, this.isReadOnly)
+  constructor(table: InodeTable, budget: DescriptorBudget, isReadOnly: boolean) {
+    this.isReadOnly = isReadOnly
+    this.#table = table
+    this.#budget = budget
+    this.#locks = new Locks(table, isReadOnly)
+  }
+
+  share(): LocalTree {
+    // The very directory, wherever it has been moved to.
+    const table = new InodeTable(`/proc/self/fd/${this.root.fd}`, this.#budget, true)
+    return new LocalTree(table, this.#budget, this.isReadOnly)
   }
 
   get root(): Inode {
@@ -405,6 +417,15 @@ export class LocalTree implements FileTree {
     // `security.` and `trusted.` attributes mean something to this machine that a guest has no say in.
     if (!name.startsWith(userPrefix)) return failure.EOPNOTSUPP
     return this.#table.descriptor(node)
+  }
+
+  /** Root's rights; who has some of them otherwise asks file by file. */
+  get opensEverything(): boolean {
+    return process.geteuid?.() === 0
+  }
+
+  watch(onChange: (change: TreeChange) => void): TreeWatcher | undefined {
+    return openLocalWatcher(directory => this.#table.descriptor(directory), onChange)
   }
 
   dispose(): void {

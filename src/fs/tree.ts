@@ -17,7 +17,11 @@ export type FileKind = 'file' | 'directory' | 'symlink' | 'other'
  * receiver gives back with `release`; the same file is the same object.
  */
 export interface TreeNode {
-  /** Unique in the tree for as long as the file exists, over all file systems below the root. */
+  /**
+   * The same for as long as the file exists, and of no other one of the tree, over all file systems below the root.
+   * Only where inode numbers need more than 48 bits, as on some network and union file systems, ids are hashes of
+   * them, and two of a million files have the same one with a probability of 1 to 20 million.
+   */
   readonly id: bigint
   readonly kind: FileKind
   /** Made up by a kernel while it is read (procfs, sysfs): sizes and contents must not be cached. */
@@ -93,6 +97,24 @@ export const attributeRecordSize = 132
 
 /** Bytes of a statfs record: type4 bsize4 blocks8 bfree8 bavail8 files8 ffree8 fsid8 namelen4. */
 export const statfsRecordSize = 60
+
+/** What somebody else did. */
+export type TreeChange =
+  /** A name appeared, went, or stands for another file. */
+  | { readonly kind: 'entry'; readonly directory: TreeNode; readonly name: ByteString }
+  /** The file of that name has other contents, or other attributes alone. */
+  | { readonly kind: 'contents' | 'attributes'; readonly directory: TreeNode; readonly name: ByteString }
+  /** The directory's own attributes. */
+  | { readonly kind: 'self'; readonly directory: TreeNode }
+  /** More happened than could be noted: anything may have changed. */
+  | { readonly kind: 'lost' }
+
+export interface TreeWatcher {
+  /** Whether the directory is watched from now on (or was). The caller holds a reference until it is removed. */
+  add(directory: TreeNode): boolean
+  remove(directory: TreeNode): void
+  close(): void
+}
 
 export interface FileTree {
   /** The directory that is served; needs no release. */
@@ -172,6 +194,19 @@ export interface FileTree {
   /** flags: 1 create only, 2 replace only. */
   setXattr(node: TreeNode, name: ByteString, value: Uint8Array, flags: number): number
   removeXattr(node: TreeNode, name: ByteString): number
+
+  /** Whether this process may open whatever is there, so that a later read or write is not refused. */
+  readonly opensEverything?: boolean
+
+  /** Tells of changes by others, in the directories that are added to it. Undefined where that cannot be. */
+  watch?(onChange: (change: TreeChange) => void): TreeWatcher | undefined
+
+  /**
+   * The same directory for another of several users who must not be in each other's way: it has nodes and open files
+   * of its own, and never takes more descriptors than it leaves for all others together, but a few. Disposed of
+   * before this tree is.
+   */
+  share?(): FileTree
 
   /** Ends the tree: closes every descriptor it still has. */
   dispose(): void

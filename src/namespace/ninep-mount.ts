@@ -1,5 +1,7 @@
 // How the kernel mounts the file connection: options of v9fs, by what the machine's kernel can do.
+// Documentation/filesystems/9p.rst in Linux has them.
 
+import { CpuError } from '../errors.js'
 import { FILE_DESCRIPTOR_PLACEHOLDER } from './plan.js'
 
 /** `none`: nothing is cached; `readahead`: reads; `mmap`: writes too, sent at close; `loose`: names and attributes too. */
@@ -17,18 +19,15 @@ export interface NinePOptions {
   readonly extra?: string
 }
 
-export interface NinePMount {
-  /** Data of mount(2). */
-  readonly data: string
-  /** What was asked for and is not done, with the reason. */
-  readonly warnings: string[]
-}
-
 const MAX_MSIZE = 1_048_576
 
-/** Options for the kernel that calls itself `release` (`uname -r`). */
-export function ninePMountOptions(release: string, options: NinePOptions = {}): NinePMount {
-  const { cache, warnings } = supportedCache(release, options.cache ?? 'mmap')
+/**
+ * The data of mount(2), for the kernel that calls itself `release` (`uname -r`; empty for one that is not known yet).
+ * Throws CpuError ERR_CPU_CACHE_MODE for a mode that this kernel lacks or breaks on.
+ */
+export function ninePMountOptions(release: string, options: NinePOptions = {}): string {
+  const { cache = 'mmap', extra = '' } = options
+  checkCache(release, cache)
   const words = [
     'version=9p2000.L',
     'trans=fd',
@@ -43,19 +42,20 @@ export function ninePMountOptions(release: string, options: NinePOptions = {}): 
     'noxattr',
     `cache=${cache}`,
   ]
-  if (options.extra !== undefined && options.extra !== '') words.push(options.extra)
-  return { data: words.join(','), warnings }
+  if (extra !== '') words.push(extra)
+  return words.join(',')
 }
 
 /** Before 6.4 there is no readahead mode, and unmounting a loose one is a kernel BUG in fs/fscache/cookie.c. */
-function supportedCache(release: string, wanted: CacheMode): { cache: CacheMode; warnings: string[] } {
-  if (wanted === 'none' || wanted === 'mmap' || isAtLeast(release, 6, 4))
-    return { cache: wanted, warnings: [] }
-  const warning = `-cache ${wanted} needs Linux 6.4, this is ${release}: using mmap`
-  return { cache: 'mmap', warnings: [warning] }
+function checkCache(release: string, wanted: CacheMode): void {
+  if (wanted === 'none' || wanted === 'mmap' || isAtLeast(release, 6, 4)) return
+  throw new CpuError('ERR_CPU_CACHE_MODE', `-cache ${wanted} needs Linux 6.4, and this is ${release}`, {
+    remedy: 'use -cache mmap or none, or boot a newer kernel',
+  })
 }
 
+/** So is a release that is not known. */
 function isAtLeast(release: string, major: number, minor: number): boolean {
-  const [, thisMajor, thisMinor] = /^(\d+)\.(\d+)/.exec(release) ?? [0, 0, 0]
+  const [, thisMajor, thisMinor] = /^(\d+)\.(\d+)/.exec(release) ?? [0, major, minor]
   return Number(thisMajor) > major || (Number(thisMajor) === major && Number(thisMinor) >= minor)
 }

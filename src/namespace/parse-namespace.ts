@@ -15,7 +15,8 @@ export interface Binding {
   readonly isDefault: boolean
 }
 
-export const DEFAULT_NAMESPACE = '/lib:/lib64:/usr:/bin:/etc:/home'
+/** The programs of another system would not run there. */
+export const DEFAULT_NAMESPACE = process.platform === 'linux' ? '/lib:/lib64:/usr:/bin:/etc:/home' : '/Users'
 
 /**
  * `:`-separated, each `DIR` or `REMOTE=LOCAL`. Empty or `none` is none, and a `+` in front adds to the default,

@@ -5,14 +5,16 @@ import { compileFstab } from '../fstab/compile.js'
 import type { FstabProblem } from '../fstab/entry.js'
 import { parseFstab } from '../fstab/parse.js'
 import { MS_BIND, MS_NODEV, MS_NOSUID, MS_REC } from '../linux/mount.js'
+import type { FileProtocol } from './file-protocol.js'
+import { fuseMountOptions } from './fuse-mount.js'
 import { type NinePOptions, ninePMountOptions } from './ninep-mount.js'
-import { MOUNT_ROOT, type MountStep, type Step } from './plan.js'
+import { FILE_DESCRIPTOR_PLACEHOLDER, MOUNT_ROOT, type MountStep, type Step } from './plan.js'
 
 export interface SessionPlanOptions {
   /** The client's fstab, binds included; empty for none. */
   readonly fstabText: string
-  /** Whether the session has a file connection to mount. */
-  readonly hasFiles: boolean
+  /** What the session's file connection speaks, if there is one to mount. */
+  readonly files: FileProtocol | undefined
   /** How to mount it. */
   readonly ninep?: NinePOptions
   /** `uname -r` of the machine on which the plan will run. */
@@ -27,20 +29,22 @@ export interface SessionPlan {
   readonly problems: FstabProblem[]
 }
 
-/** Neither a file connection nor an fstab: no steps, the session is as ssh's. */
+/**
+ * Neither a file connection nor an fstab: no steps, the session is as ssh's. Throws CpuError ERR_CPU_CACHE_MODE for a
+ * kernel that cannot mount the files as asked.
+ */
 export function sessionPlan(options: SessionPlanOptions): SessionPlan {
-  const { fstabText, hasFiles, ninep, release, strict = false } = options
-  if (!hasFiles && fstabText.trim() === '') return { steps: [], problems: [] }
-  const files = hasFiles ? ninePMountOptions(release, ninep) : undefined
+  const { fstabText, files, ninep, release, strict = false } = options
+  if (files === undefined && fstabText.trim() === '') return { steps: [], problems: [] }
   const fstab = parseFstab(fstabText)
   const mounts = compileFstab(fstab.entries, { strict })
   return {
-    steps: [...baseSteps(), ...(files === undefined ? [] : [filesStep(files.data)]), ...mounts.steps],
-    problems: [
-      ...(files?.warnings ?? []).map(message => ({ severity: 'warning' as const, message })),
-      ...fstab.problems,
-      ...mounts.problems,
+    steps: [
+      ...baseSteps(),
+      ...(files === undefined ? [] : [filesStep(files, release, ninep)]),
+      ...mounts.steps,
     ],
+    problems: [...fstab.problems, ...mounts.problems],
   }
 }
 
@@ -54,9 +58,11 @@ function baseSteps(): Step[] {
   ]
 }
 
-function filesStep(data: string): Step {
+function filesStep(files: FileProtocol, release: string, ninep: NinePOptions | undefined): Step {
+  const data =
+    files === 'fuse' ? fuseMountOptions(FILE_DESCRIPTOR_PLACEHOLDER) : ninePMountOptions(release, ninep)
   const flags = MS_NOSUID | MS_NODEV
-  return { ...mount({ source: 'cpu', target: MOUNT_ROOT, type: '9p', flags, data }), origin: '9p' }
+  return { ...mount({ source: 'cpu', target: MOUNT_ROOT, type: files, flags, data }), origin: files }
 }
 
 function mount(fields: Pick<MountStep, 'source' | 'target' | 'flags'> & Partial<MountStep>): MountStep {

@@ -8,12 +8,14 @@ import { fileURLToPath } from 'node:url'
 import { CpuError, SystemError } from '../errors.js'
 import { errnoDescription, errnoName } from '../linux/errno.js'
 import type { FilesBinding } from './files-binding.js'
+import type { FuseBinding } from './fuse-binding.js'
 import type { MountBinding } from './mount-binding.js'
 import type { PtyBinding } from './pty-binding.js'
 import type { SpawnBinding } from './spawn-binding.js'
 import type { StreamBinding } from './stream-binding.js'
 import type { SystemBinding } from './system-binding.js'
 import type { VsockBinding } from './vsock-binding.js'
+import type { WatchBinding } from './watch-binding.js'
 
 /** All native functions; each family's interface says what they return. */
 export type Binding = StreamBinding &
@@ -22,7 +24,9 @@ export type Binding = StreamBinding &
   SpawnBinding &
   MountBinding &
   SystemBinding &
-  FilesBinding
+  FilesBinding &
+  WatchBinding &
+  FuseBinding
 
 const fileName = 'cpu_harness.node'
 
@@ -89,9 +93,19 @@ export function loadAddon(candidates: readonly string[]): Binding {
 
 let loaded: Binding | undefined
 
+/** ERR_CPU_NATIVE_MISSING where there can be no addon. */
+function linuxOnly(name: string): CpuError {
+  return new CpuError(
+    'ERR_CPU_NATIVE_MISSING',
+    `${name} is a native call that only Linux has, and this is ${process.platform}`,
+    { remedy: 'use tcp, unix or unix-vsock addresses; vsock, cpud and virtual machines need Linux' },
+  )
+}
+
 /**
  * The addon, loaded when a function of it is first looked up, so that what needs no system call (`-help`)
- * works without it. Afterwards its functions are own properties, as fast to find as any.
+ * works without it. Afterwards its functions are own properties, as fast to find as any. Looking one up throws
+ * ERR_CPU_NATIVE_MISSING when it can not be loaded.
  */
 export const binding: Binding = Object.create(
   new Proxy(
@@ -99,6 +113,7 @@ export const binding: Binding = Object.create(
     {
       get(_target, name) {
         if (!loaded) {
+          if (process.platform !== 'linux') throw linuxOnly(String(name))
           loaded = loadAddon(addonCandidates())
           Object.defineProperties(binding, Object.getOwnPropertyDescriptors(loaded))
         }

@@ -43,6 +43,7 @@ export class FdStream extends Duplex {
   #handle: NativeStream | undefined
   #slab = Buffer.alloc(0)
   #reading = false
+  #lendsReads = false
   #bytesWritten = 0
   #keepAlive = true
   #writeDone: Done | undefined
@@ -94,6 +95,14 @@ export class FdStream extends Duplex {
     else this.#waiting.push(start)
   }
 
+  /**
+   * From now on the memory of a chunk is used again as soon as the 'data' listener has returned, which saves
+   * allocating as much as is received. Only for who has such a listener, and keeps no chunk.
+   */
+  lendReads(): void {
+    this.#lendsReads = true
+  }
+
   override _read(): void {
     if (this.#reading) return
     this.#reading = true
@@ -125,8 +134,10 @@ export class FdStream extends Duplex {
     this.bytesRead += result
     this.#timer?.refresh()
     const filled = this.#slab.subarray(0, result)
-    if (result >= handOffBytes) this.#newSlab(handle)
-    const wantsMore = this.push(result >= handOffBytes ? filled : Buffer.from(filled))
+    const isHandedOff = result >= handOffBytes && !this.#lendsReads
+    if (isHandedOff) this.#newSlab(handle)
+    const wantsMore = this.push(isHandedOff || this.#lendsReads ? filled : Buffer.from(filled))
+    if (this.#lendsReads && this.readableLength > 0) this.#newSlab(handle) // nobody has taken it yet
     if (!wantsMore && this.#reading) {
       this.#reading = false
       handle.readStop()

@@ -5,7 +5,7 @@
 export interface FilesBinding {
   /** The soft limit of descriptors of this process. */
   fsDescriptorLimit(): number
-  /** An O_PATH descriptor of a local directory; `identity` (28 bytes) becomes dev8 ino8 mode4 birth8. */
+  /** An O_PATH descriptor of a local directory; `identity` (24 bytes) becomes dev4 mode4 ino8 birth8, birth a double. */
   fsOpenRoot(path: string, identity: Uint8Array): number
   /** An O_PATH descriptor of the entry `name` itself. A name that is not one component is EINVAL. */
   fsLookup(dirfd: number, name: string, identity: Uint8Array): number

@@ -14,11 +14,16 @@ export interface NativeStep {
   readonly mode: number
   /** Index of the step to go on with if this one fails. */
   readonly next: number
+  /** Whether its data name the file connection. */
+  readonly mountsConnection: boolean
 }
 
 export interface NativeSpawnRequest {
   readonly steps: readonly NativeStep[]
   readonly mountNamespace: boolean
+  readonly userNamespace: boolean
+  /** A device that is opened in place of `fileConnectionFd`, which keeps the number until then; empty for none. */
+  readonly fuseDevice: Buffer
   /** -1 for none. */
   readonly fileConnectionFd: number
   /** At least one argument. */
@@ -39,8 +44,11 @@ export interface NativeSpawnRequest {
 export interface SpawnBinding {
   /** Forks the supervisor and returns its process id; `result[0]` becomes the control socket. */
   spawnSupervisor(request: NativeSpawnRequest, result: Int32Array): number
-  /** Fills `message` (kind, value, index, error) and returns its bytes; 0 at the end of the connection. */
-  receiveMessage(control: number, message: Int32Array): number
+  /**
+   * Fills `result` (kind, value, index, error, and the descriptor that came along or -1) and returns the bytes of the
+   * message; 0 at the end of the connection. The descriptor is the caller's.
+   */
+  receiveMessage(control: number, result: Int32Array): number
   sendMessage(control: number, kind: number, value: number): number
   /** pidfd_open(2). */
   openPidfd(pid: number): number
@@ -60,6 +68,8 @@ export const stages = [
   'credentials',
   'chdir',
   'exec',
+  'user-namespace',
+  'fuse',
 ] as const
 
 /** `enum Kind`: what the supervisor says, and what is said to it. */
@@ -69,6 +79,9 @@ export const messageKind = {
   failed: 3,
   exited: 4,
   leftover: 5,
+  unshared: 6,
+  fuseMounted: 7,
   end: 16,
   signal: 17,
+  mapped: 18,
 } as const

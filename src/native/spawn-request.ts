@@ -3,14 +3,22 @@
 import { CpuError } from '../errors.js'
 import { FILE_DESCRIPTOR_PLACEHOLDER, type OnFailure, type Step } from '../namespace/plan.js'
 import type { NativeSpawnRequest, NativeStep } from './spawn-binding.js'
+import type { UserNamespace } from './user-namespace.js'
 
 /** Everything spawnProgram needs. Bytes are passed on exactly as they are; none may contain NUL. */
 export interface ProgramRequest {
   readonly steps: readonly Step[]
   /** Whether steps and program get a mount namespace of their own, cut off from all others. */
   readonly mountNamespace: boolean
-  /** The kernel's end of the 9P connection; its number replaces `%9P%` in mount data. */
+  /** A user namespace around it, without which only root can mount. */
+  readonly userNamespace?: UserNamespace
+  /** The kernel's end of the file connection; its number replaces `%9P%` in mount data. */
   readonly fileConnectionFd?: number
+  /**
+   * Instead of it: `/dev/fuse`, to be opened by the supervisor, since the kernel takes it from the session's user
+   * namespace only. Its number replaces `%9P%`; once that is mounted, Program emits `fuse`.
+   */
+  readonly fuseDevice?: string
   /** With argv[0], as the program sees it. */
   readonly argv: readonly Buffer[]
   /** Paths to try in order, as execvp(3) goes through PATH. */
@@ -66,18 +74,27 @@ function nativeStep(step: Step, next: number, fileConnectionFd: number | undefin
     flags: mount.flags,
     mode: step.op === 'mkdir' ? step.mode : 0,
     next,
+    mountsConnection: mount.data.includes(FILE_DESCRIPTOR_PLACEHOLDER),
   }
 }
 
-/** Throws ERR_CPU_SPAWN_ARGUMENT for what no system call could be given. */
-export function nativeRequest(request: ProgramRequest): NativeSpawnRequest {
+/**
+ * `connectionFd` is `fileConnectionFd`, or holds the number of the device of FUSE until that is opened. Throws
+ * ERR_CPU_SPAWN_ARGUMENT for what no system call could be given.
+ */
+export function nativeRequest(
+  request: ProgramRequest,
+  connectionFd = request.fileConnectionFd,
+): NativeSpawnRequest {
   if (request.argv.length === 0) throw invalid('no argument vector')
+  if (request.fuseDevice !== undefined && request.fileConnectionFd !== undefined)
+    throw invalid('a file connection and a device of FUSE besides')
   return {
-    steps: request.steps.map((step, index, all) =>
-      nativeStep(step, nextOrigin(all, index), request.fileConnectionFd),
-    ),
+    steps: request.steps.map((step, index, all) => nativeStep(step, nextOrigin(all, index), connectionFd)),
     mountNamespace: request.mountNamespace,
-    fileConnectionFd: request.fileConnectionFd ?? -1,
+    userNamespace: request.userNamespace !== undefined,
+    fuseDevice: bytes(request.fuseDevice ?? '', 'device of FUSE'),
+    fileConnectionFd: connectionFd ?? -1,
     argv: request.argv.map((argument, i) => bytes(argument, `argument ${i}`)),
     executables: request.executables.map(path => bytes(path, 'executable')),
     env: request.env.map(variable => bytes(variable, 'environment')),

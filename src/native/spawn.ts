@@ -3,26 +3,19 @@
 // program leaves behind, and kills all of it at `end()` or when this process dies, however that happens.
 
 import { EventEmitter, once } from 'node:events'
+import { openSync } from 'node:fs'
 import { constants } from 'node:os'
 import { CpuError, type SystemError } from '../errors.js'
 import type { Step } from '../namespace/plan.js'
 import { binding, check, systemError } from './binding.js'
 import { closeFd } from './fd-stream.js'
-import { messageKind, stages } from './spawn-binding.js'
+import { messageKind } from './spawn-binding.js'
+import { type ProgramFailure, programFailure, refused, stepError } from './spawn-failure.js'
 import { nativeRequest, type ProgramRequest } from './spawn-request.js'
+import { userNamespaceError, writeIdMaps } from './user-namespace.js'
 
+export type { ProgramFailure } from './spawn-failure.js'
 export type { ProgramRequest } from './spawn-request.js'
-
-/** Why a program did not start. */
-export interface ProgramFailure {
-  /** How far it came; `supervisor` when the supervisor was killed before it could say. */
-  readonly stage: (typeof stages)[number] | 'supervisor'
-  /** At stage `step`: the step, whose `onFailure` is `abort`. */
-  readonly step?: Step
-  readonly error: SystemError | CpuError
-  /** As a shell would have it: 127 for a program that is not there, 126 for one that cannot be executed; 125 before. */
-  readonly exitCode: number
-}
 
 /** How a program ended. `problem`: what else went wrong, such as written data that could not be synced. */
 export type ProgramExit =
@@ -32,6 +25,11 @@ export type ProgramExit =
 interface ProgramEvents {
   /** A step with `onFailure: 'report'` failed; the session goes on. */
   'step-failed': [step: Step, error: SystemError]
+  /**
+   * `fuseDevice` is mounted, and whoever reads there waits for messages from this descriptor. It is the listener's,
+   * and the only one; without a listener it is closed.
+   */
+  fuse: [fd: number]
   started: [pid: number]
   failed: [failure: ProgramFailure]
   exit: [exit: ProgramExit]
@@ -47,49 +45,6 @@ const supervisors = new Set<number>()
 /** Whether a child process is a session's supervisor, which its Program reaps: for the reaper of PID 1. */
 export function isSupervisor(pid: number): boolean {
   return supervisors.has(pid)
-}
-
-/** A SystemError that names a step, such as `ENODEV: no such device, mount home on /tmp/cpu type 9p`. */
-function stepError(step: Step, errno: number): SystemError {
-  if (step.op !== 'mount') return systemError(errno, step.op, step.path)
-  const type = step.type === '' ? '' : ` type ${step.type}`
-  return systemError(errno, 'mount', `${step.source} on ${step.target}${type}`)
-}
-
-function programFailure(
-  request: ProgramRequest,
-  stage: number,
-  index: number,
-  errno: number,
-): ProgramFailure {
-  const name = stages[stage] ?? 'setup'
-  const failed = (syscall: string, subject: string, exitCode = 125): ProgramFailure => ({
-    stage: name,
-    error: systemError(errno, syscall, subject),
-    exitCode,
-  })
-  switch (name) {
-    case 'step': {
-      const step = request.steps[index]!
-      return { stage: name, step, error: stepError(step, errno), exitCode: 125 }
-    }
-    case 'setup':
-      return failed('prepare', 'session (is /proc mounted?)')
-    case 'namespace':
-      return failed('unshare', 'mount namespace')
-    case 'fork':
-      return failed('fork', 'program')
-    case 'terminal':
-      return failed('ioctl', 'TIOCSCTTY on stdin')
-    case 'credentials':
-      return failed('setresuid', `uid ${request.credentials?.uid} gid ${request.credentials?.gid}`)
-    case 'chdir':
-      return failed('chdir', String(request.workingDirectories[0]))
-    case 'exec': {
-      const missing = errno === constants.errno.ENOENT || errno === constants.errno.ENOTDIR
-      return failed('execve', String(request.argv[0]), missing ? 127 : 126)
-    }
-  }
 }
 
 /** The numbers of wait(2). */
@@ -110,7 +65,7 @@ export class Program extends EventEmitter<ProgramEvents> {
   pid: number | undefined
   readonly #request: ProgramRequest
   readonly #control: number
-  readonly #message = new Int32Array(4)
+  readonly #message = new Int32Array(5)
   readonly #waitingSignals: number[] = []
   #stopWatching: (() => void) | undefined
   #concluded = false
@@ -156,6 +111,8 @@ export class Program extends EventEmitter<ProgramEvents> {
         this.#handle()
         continue
       }
+      // Said once, before its last messages, when the supervisor ended without reading ours.
+      if (-length === constants.errno.ECONNRESET) continue
       if (-length !== constants.errno.EAGAIN) {
         this.#stopWatching?.()
         this.#stopWatching = undefined
@@ -165,13 +122,19 @@ export class Program extends EventEmitter<ProgramEvents> {
   }
 
   #handle(): void {
-    const [kind = 0, value = 0, index = 0, error = 0] = this.#message
+    const [kind = 0, value = 0, index = 0, error = 0, fd = -1] = this.#message
     switch (kind) {
       case messageKind.stepFailed: {
         const step = this.#request.steps[index]!
-        this.emit('step-failed', step, stepError(step, error))
+        this.emit('step-failed', step, stepError(this.#request, step, error))
         break
       }
+      case messageKind.unshared:
+        void this.#mapIds()
+        break
+      case messageKind.fuseMounted:
+        if (!this.emit('fuse', fd)) closeFd(fd)
+        break
       case messageKind.started:
         this.pid = value
         for (const signal of this.#waitingSignals)
@@ -179,16 +142,34 @@ export class Program extends EventEmitter<ProgramEvents> {
         this.emit('started', value)
         break
       case messageKind.failed:
-        this.#concluded = true
-        this.emit('failed', programFailure(this.#request, value, index, error))
+        this.#fail(programFailure(this.#request, value, index, error))
         break
       case messageKind.exited:
+        if (this.#concluded) break
         this.#concluded = true
         this.emit('exit', programExit(value, error, this.#request.syncPath))
         break
       case messageKind.leftover:
         this.#leftover = value
     }
+  }
+
+  #fail(failure: ProgramFailure): void {
+    this.#concluded = true
+    this.emit('failed', failure)
+  }
+
+  /** The supervisor waits for it, in its new user namespace. */
+  async #mapIds(): Promise<void> {
+    let kind: number = messageKind.mapped
+    try {
+      await writeIdMaps(this.supervisorPid, this.#request.userNamespace!)
+    } catch (error) {
+      if (this.#concluded) return
+      kind = messageKind.end
+      this.#fail(refused('user-namespace', mapError(error)))
+    }
+    if (!this.#ended) binding.sendMessage(this.#control, kind, 0)
   }
 
   #awaitDeath(): void {
@@ -255,27 +236,38 @@ function watch(fd: number, callback: () => void): () => void {
   return result
 }
 
-/** Descriptors 0 to 2 are this process's own and stay open. */
-function closeAll(request: ProgramRequest): void {
-  const handedOver = new Set([...request.stdio, request.fileConnectionFd ?? -1])
-  for (const fd of handedOver) if (fd > 2) closeFd(fd)
+/** The kernel's word against a map of one line, or a tool's. */
+function mapError(error: unknown): CpuError {
+  if (error instanceof CpuError) return error
+  const { errno = 0, syscall = 'write', path = 'uid_map' } = error as NodeJS.ErrnoException
+  return userNamespaceError(systemError(errno, syscall, path))
 }
 
 /**
  * Forks supervisor and program; what comes of it is told by the Program's events, never before this returns.
  * Takes over `stdio` and `fileConnectionFd`, also when it fails: they are closed here (not 0, 1 and 2).
+ * With `userNamespace` it fails with ERR_CPU_SPAWN_USER_NAMESPACE or ERR_CPU_SPAWN_ID_MAP where there can be none, with
+ * `fuseDevice` with ERR_CPU_SPAWN_FUSE where that cannot be opened.
  * Throws ERR_CPU_SPAWN_ARGUMENT for impossible bytes, a SystemError when fork fails (EAGAIN, ENOMEM).
  */
 export function spawnProgram(request: ProgramRequest): Program {
+  const handedOver = [...request.stdio, request.fileConnectionFd ?? -1]
   try {
+    let connectionFd = request.fileConnectionFd
+    if (request.fuseDevice !== undefined) {
+      // Mount data are made now, so the device's number has to be known and free in the supervisor.
+      connectionFd = openSync('/dev/null', 'r')
+      handedOver.push(connectionFd)
+    }
     const control = new Int32Array(1)
     const pid = check(
-      binding.spawnSupervisor(nativeRequest(request), control),
+      binding.spawnSupervisor(nativeRequest(request, connectionFd), control),
       'fork',
       `supervisor of ${String(request.argv[0])}`,
     )
     return new Program(request, pid, control[0]!)
   } finally {
-    closeAll(request)
+    // 0 to 2 are this process's own and stay open.
+    for (const fd of new Set(handedOver)) if (fd > 2) closeFd(fd)
   }
 }

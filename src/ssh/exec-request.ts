@@ -4,6 +4,7 @@
 // 35,000 bytes at most. So what is no UTF-8, or long, goes in base64 and in pieces, in variables of our own that
 // any other server passes over.
 import { isUtf8 } from 'node:buffer'
+import { FILE_PROTOCOLS, type FileProtocol } from '../namespace/file-protocol.js'
 import { quoteCommand, splitCommand } from './quote.js'
 
 /** Variables of the protocol, which the program does not get to see. */
@@ -16,6 +17,8 @@ export const FSTAB_VARIABLE_FOR_SSHD = 'LC_GLENDA_CPU_FSTAB'
  * was reached over vsock itself: both ends are then on one physical machine, and encryption would buy nothing.
  */
 export const DIRECT_FILES_VARIABLE = 'CPU_DIRECT_FILES'
+/** By which protocols the client serves its files, best first: `fuse,9p`. Without it, by 9P. */
+export const FILE_PROTOCOLS_VARIABLE = 'CPU_FILE_PROTOCOLS'
 /** How the client wants its files mounted, as mount options (namespace/ninep-options.ts). */
 export const NINEP_OPTIONS_VARIABLE = 'CPU_9P_OPTIONS'
 /** Followed by a piece's number. Together: base64 of `KEY=value` strings, each ended by a NUL. */
@@ -104,6 +107,7 @@ export class ReceivedEnvironment {
     exec: ExecRequest
     nonce: string | undefined
     directFiles: { port: number; nonce: string } | undefined
+    protocols: FileProtocol[]
     ninepOptions: string
     fstab: string
     program: Map<string, Buffer>
@@ -124,6 +128,7 @@ export class ReceivedEnvironment {
       exec: decodeExec(command),
       nonce: take(NONCE_VARIABLE)?.toString(),
       directFiles: parseDirect(take(DIRECT_FILES_VARIABLE)?.toString()),
+      protocols: parseProtocols(take(FILE_PROTOCOLS_VARIABLE)?.toString()),
       ninepOptions: take(NINEP_OPTIONS_VARIABLE)?.toString() ?? '',
       fstab,
       program: all,
@@ -144,6 +149,10 @@ export class ReceivedEnvironment {
       if (equals > 0) yield [string.toString('utf8', 0, equals), string.subarray(equals + 1)]
     }
   }
+}
+
+function parseProtocols(text: string | undefined): FileProtocol[] {
+  return text === undefined ? ['9p'] : FILE_PROTOCOLS.filter(name => text.split(',').includes(name))
 }
 
 function parseDirect(text: string | undefined): { port: number; nonce: string } | undefined {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { bodySize, decodeBody, encode, headerSize, messageName, print } from '../../src/9p/codec.js'
 import { type Message, type MessageName, type MessageType, messages } from '../../src/9p/messages.js'
-import { MalformedMessage, Reader } from '../../src/9p/wire.js'
+import { MalformedMessage, Reader } from '../../src/wire/fields.js'
 import { Random } from '../fixtures/random.js'
 
 const random = new Random(20_001)

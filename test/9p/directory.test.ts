@@ -1,12 +1,12 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
-import { openLocalTree } from '../../src/fs/local-tree.js'
+import type { Test } from 'tap'
 import { NinepServer, parseEntries } from '../fixtures/ninep-client.js'
+import { type OpenTree, testTrees } from '../fixtures/trees.js'
 
-async function emptyExport(t: Test, parent: string, msize?: number) {
+async function emptyExport(t: Test, openTree: OpenTree, parent: string, msize?: number) {
   const directory = mkdtempSync(join(parent, 'export-'))
-  const tree = openLocalTree(directory)
+  const tree = openTree(directory)
   const server = new NinepServer(tree)
   t.teardown(async () => {
     await server.close()
@@ -20,8 +20,8 @@ for (const [parent, kept] of [
   ['/tmp', 30_000],
   ['/dev/shm', 100_000],
 ] as const) {
-  t.test(`${kept} entries that come and go, on ${parent}`, async t => {
-    const { directory, client, root } = await emptyExport(t, parent)
+  testTrees(`${kept} entries that come and go, on ${parent}`, async (t, openTree) => {
+    const { directory, client, root } = await emptyExport(t, openTree, parent)
     for (let i = 0; i < kept; i++) writeFileSync(join(directory, `kept-${i}`), '')
     for (let i = 0; i < 2000; i++) writeFileSync(join(directory, `gone-${i}`), '')
     const fid = await client.walk(root)
@@ -48,8 +48,8 @@ for (const [parent, kept] of [
   })
 }
 
-t.test('entries agree with what is there, whatever the size of the reads', async t => {
-  const { directory, client, root } = await emptyExport(t, '/tmp')
+testTrees('entries agree with what is there, whatever the size of the reads', async (t, openTree) => {
+  const { directory, client, root } = await emptyExport(t, openTree, '/tmp')
   for (let i = 1; i <= 255; i += 2) writeFileSync(join(directory, 'x'.repeat(i)), '')
   mkdirSync(join(directory, 'd'))
   const expected = ['.', '..', ...readdirSync(directory)].sort()
@@ -71,8 +71,8 @@ t.test('entries agree with what is there, whatever the size of the reads', async
   await t.rejects(client.call('Treaddir', { fid, offset: 0n, count: 20 }), { code: 'EINVAL' })
 })
 
-t.test('what is above the root is not told', async t => {
-  const { client, root } = await emptyExport(t, '/tmp')
+testTrees('what is above the root is not told', async (t, openTree) => {
+  const { client, root } = await emptyExport(t, openTree, '/tmp')
   const { qid } = await client.attributes(root)
   const entries = await client.list(root)
   t.same(entries.map(entry => [entry.name, entry.qid.path]).sort(), [
@@ -81,8 +81,8 @@ t.test('what is above the root is not told', async t => {
   ])
 })
 
-t.test('a directory removed while it is read is empty', async t => {
-  const { directory, client, root } = await emptyExport(t, '/tmp')
+testTrees('a directory removed while it is read is empty', async (t, openTree) => {
+  const { directory, client, root } = await emptyExport(t, openTree, '/tmp')
   mkdirSync(join(directory, 'd'))
   const fid = await client.open(root, 'd')
   await client.call('Tunlinkat', { dirfid: root, name: 'd', flags: 0x200 })

@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { encode } from '../../src/9p/codec.js'
 import type { Message } from '../../src/9p/messages.js'
-import { openLocalTree } from '../../src/fs/local-tree.js'
 import { type NinepClient, NinepServer } from '../fixtures/ninep-client.js'
+import { type OpenTree, testTrees } from '../fixtures/trees.js'
 
 const READ = 0
 const WRITE = 1
@@ -13,10 +13,10 @@ const SUCCESS = 0
 const BLOCKED = 1
 const BLOCK = 1
 
-async function fileServer(t: Test, readOnly = false) {
+async function fileServer(t: Test, openTree: OpenTree, readOnly = false) {
   const directory = mkdtempSync('/tmp/export-')
   writeFileSync(join(directory, 'f'), 'x')
-  const tree = openLocalTree(directory, { readOnly })
+  const tree = openTree(directory, { readOnly })
   const server = new NinepServer(tree)
   t.teardown(async () => {
     await server.close()
@@ -35,8 +35,8 @@ async function lock(client: NinepClient, ...args: Parameters<typeof request>): P
   return (await client.call('Tlock', request(...args))).status
 }
 
-t.test('between two fids, and two connections', async t => {
-  const { server, client, root } = await fileServer(t)
+testTrees('between two fids, and two connections', async (t, openTree) => {
+  const { server, client, root } = await fileServer(t, openTree)
   const other = await server.attached()
   const a = await client.open(root, 'f', 2)
   const b = await client.open(root, 'f', 2)
@@ -71,8 +71,8 @@ t.test('between two fids, and two connections', async t => {
   await t.rejects(lock(client, root, READ), { code: 'EBADF' })
 })
 
-t.test('a blocking lock waits without holding up anything', async t => {
-  const { server, client, root } = await fileServer(t)
+testTrees('a blocking lock waits without holding up anything', async (t, openTree) => {
+  const { server, client, root } = await fileServer(t, openTree)
   const other = await server.attached()
   const a = await client.open(root, 'f', 2)
   const b = await other.client.open(other.root, 'f', 2)
@@ -94,8 +94,8 @@ t.test('a blocking lock waits without holding up anything', async t => {
   t.equal(await again, SUCCESS, 'the end of the other file lets it go on')
 })
 
-t.test('a flushed lock is neither answered nor held', async t => {
-  const { client, root } = await fileServer(t)
+testTrees('a flushed lock is neither answered nor held', async (t, openTree) => {
+  const { client, root } = await fileServer(t, openTree)
   const a = await client.open(root, 'f', 2)
   const b = await client.open(root, 'f', 2)
   await lock(client, a, WRITE)
@@ -109,8 +109,8 @@ t.test('a flushed lock is neither answered nor held', async t => {
   t.equal((await client.call('Tgetattr', { fid: a, mask: 0n }, tag)).qid.type, 0, 'the tag is free')
 })
 
-t.test('a fid that waits for a lock can be clunked', async t => {
-  const { client, root } = await fileServer(t)
+testTrees('a fid that waits for a lock can be clunked', async (t, openTree) => {
+  const { client, root } = await fileServer(t, openTree)
   const a = await client.open(root, 'f', 2)
   const b = await client.open(root, 'f', 2)
   await lock(client, a, WRITE)
@@ -119,8 +119,8 @@ t.test('a fid that waits for a lock can be clunked', async t => {
   t.equal(await waiting, 2, 'P9_LOCK_ERROR')
 })
 
-t.test('flock on what is open for reading only', async t => {
-  const { client, root } = await fileServer(t)
+testTrees('flock on what is open for reading only', async (t, openTree) => {
+  const { client, root } = await fileServer(t, openTree)
   const a = await client.open(root, 'f', 0)
   const b = await client.open(root, 'f', 0)
   t.equal(await lock(client, a, WRITE), SUCCESS)
@@ -134,8 +134,8 @@ t.test('flock on what is open for reading only', async t => {
   t.equal(await lock(client, d, WRITE), SUCCESS, 'directories too')
 })
 
-t.test('flock on a read-only export', async t => {
-  const { client, root } = await fileServer(t, true)
+testTrees('flock on a read-only export', async (t, openTree) => {
+  const { client, root } = await fileServer(t, openTree, true)
   const a = await client.open(root, 'f', 0)
   const b = await client.open(root, 'f', 0)
   t.equal(await lock(client, a, WRITE), SUCCESS)
@@ -148,8 +148,8 @@ t.test('flock on a read-only export', async t => {
   t.equal(await lock(client, b, WRITE), SUCCESS)
 })
 
-t.test('one process is not in its own way, and drops its locks as POSIX has it', async t => {
-  const { server, client, root } = await fileServer(t)
+testTrees('one process is not in its own way, and drops its locks as POSIX has it', async (t, openTree) => {
+  const { server, client, root } = await fileServer(t, openTree)
   const other = await server.attached()
   const c = await other.client.open(other.root, 'f', 2)
   const isFree = async () => {
@@ -177,8 +177,8 @@ t.test('one process is not in its own way, and drops its locks as POSIX has it',
   t.ok(await isFree())
 })
 
-t.test('thousands who wait, and a storm of unlocks', async t => {
-  const { server, client, root } = await fileServer(t)
+testTrees('thousands who wait, and a storm of unlocks', async (t, openTree) => {
+  const { server, client, root } = await fileServer(t, openTree)
   const other = await server.attached()
   const a = await client.open(root, 'f', 2)
   const b = await other.client.open(other.root, 'f', 2)
@@ -191,8 +191,8 @@ t.test('thousands who wait, and a storm of unlocks', async t => {
   t.ok((await Promise.all(waiting)).every(({ status }) => status === SUCCESS))
 })
 
-t.test('locks without end are refused, and not remembered', async t => {
-  const { client, root } = await fileServer(t)
+testTrees('locks without end are refused, and not remembered', async (t, openTree) => {
+  const { client, root } = await fileServer(t, openTree)
   const a = await client.open(root, 'f', 2)
   const statuses = await Promise.all(
     Array.from({ length: 9000 }, (_, i) => lock(client, a, WRITE, BigInt(2 * i), 1n)),

@@ -263,10 +263,3 @@ t.test('a signal ends it; requests and replies are traced', async t => {
     'end: aborted',
   ])
 })
-
-t.test('with polling it says the same', async t => {
-  const { server } = serverFor(t, { pollMicroseconds: 100 })
-  const { client, root } = await server.attached()
-  for (let i = 0; i < 50; i++) await client.attributes(root)
-  t.equal((await client.attributes(root)).qid.type, 0x80)
-})

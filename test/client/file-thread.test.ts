@@ -12,12 +12,13 @@ import { spawnAsUser } from '../fixtures/spawn-as-user.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 
 const nonce = '0123456789abcdef'.repeat(2)
+const common = { readOnly: false, protocols: ['9p'], cachePolicy: 'auto', forwardNonce: nonce } as const
 
 /** A thread that serves a directory with one file. */
 function startThread(t: Test, trace?: (line: string) => void) {
   const root = temporaryDirectory(t)
   fs.writeFileSync(path.join(root, 'file'), 'content')
-  const thread = new FileThread({ root, readOnly: false, forwardNonce: nonce }, trace)
+  const thread = new FileThread({ root, ...common }, trace)
   t.teardown(() => thread.close())
   return thread
 }
@@ -44,7 +45,7 @@ t.test('serves the first that brings the nonce, and no other', async t => {
   await closed(connect(t, thread, nonce.replace('0', 'x')))
   const client = new NinepClient(connect(t, thread, nonce) as unknown as Socket)
   await client.start()
-  t.equal(await thread.taken, 'forward')
+  t.same(await thread.taken, { by: 'forward', protocol: '9p' })
   const root = await client.attach()
   t.equal(String(await client.read(await client.open(root, 'file', 0))), 'content')
   await closed(connect(t, thread, nonce))
@@ -54,7 +55,7 @@ t.test('serves the first that brings the nonce, and no other', async t => {
 })
 
 t.test('a root that cannot be served', async t => {
-  const thread = new FileThread({ root: '/nonexistent', readOnly: false, forwardNonce: nonce })
+  const thread = new FileThread({ root: '/nonexistent', ...common })
   const failure = {
     code: 'ERR_CPU_FILES',
     message: 'cannot serve /nonexistent: ENOENT: no such file or directory, open /nonexistent',

@@ -1,5 +1,5 @@
-// A user's files in a guest, as programs use them there, looked at from both sides. The directory is below /tmp,
-// which a session has of its own: the hard case.
+// A user's files in a guest, as programs use them there, looked at from both sides; conformance.test.ts has each thing
+// that files can do. The directory is below /tmp, which a session has of its own: the hard case.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
@@ -30,17 +30,6 @@ function run(
   options: CommandOptions & { flags?: string[] } = {},
 ): Promise<Result> {
   return cpu(guest, command, { cwd, timeoutMs: 550_000, ...options })
-}
-
-/** Bytes of which each page differs from every other. */
-function patterned(length: number): Buffer {
-  return Buffer.from(Array.from({ length }, (_, at) => (at * 7) % 251))
-}
-
-interface Outcome {
-  readonly check: string
-  readonly tells: unknown
-  readonly error: string | null
 }
 
 t.test('programs from the client run there and do their work', async t => {
@@ -90,121 +79,6 @@ int main(void) { return printf("made by %s\\n", name()) < 0 ? 1 : sum(2, 3); }
   )
   await here('git', ['-c', 'safe.directory=*', 'fsck', '--strict'], { cwd: path.join(cwd, 'clone') })
   t.same(fs.readFileSync(path.join(cwd, 'clone/prog')), fs.readFileSync(path.join(cwd, 'prog')))
-})
-
-t.test('files behave as files do', async t => {
-  const cwd = workDirectory(t)
-  const at = (...parts: string[]) => path.join(cwd, ...parts)
-  for (const name of ['tails', 'listing', 'times']) fs.mkdirSync(at(name))
-  for (const length of [1, 4095, 4096, 4097, 12_943, 65_536, 1_048_577])
-    fs.writeFileSync(at('tails', String(length)), patterned(length))
-  for (let number = 0; number < 2000; number++) fs.writeFileSync(at('listing', `file-${number}`), '')
-  fs.writeFileSync(at('times/given'), '')
-  await promisify(execFile)('touch', ['-d', '@1234567890.123456789', at('times/given')])
-
-  /** What each leaves behind, seen from here. */
-  const seenHere: Record<string, (t: Test, tells: unknown) => void> = {
-    contents(t) {
-      t.equal(fs.readFileSync(at('contents/new'), 'utf8'), 'ONE ')
-      t.equal(fs.statSync(at('contents/big')).size, 3 * 1_048_576 + 3)
-      t.equal(fs.statSync(at('contents/read-only')).mode & 0o7777, 0o400)
-      t.equal(fs.readFileSync(at('contents/read-only'), 'utf8'), 'written once')
-    },
-    appending(t) {
-      t.equal(fs.readFileSync(at('appending/log'), 'utf8').split('\n').length, 201)
-    },
-    renaming(t) {
-      t.same(fs.readdirSync(at('renaming')).sort(), ['c', 'other'])
-      t.equal(fs.readFileSync(at('renaming/c/file'), 'utf8'), 'in it')
-    },
-    unlinking(t) {
-      t.same(fs.readdirSync(at('unlinking')), ['file'])
-      t.equal(fs.readFileSync(at('unlinking/file'), 'utf8'), 'another of the name')
-    },
-    hard_links(t) {
-      const [two, three] = [fs.statSync(at('hard_links/two')), fs.statSync(at('hard_links/below/three'))]
-      t.same([two.nlink, two.ino], [2, three.ino])
-    },
-    symlinks(t) {
-      t.equal(fs.readlinkSync(at('symlinks/long')).length, 4095)
-      t.equal(fs.readlinkSync(at('symlinks/absolute')), at('symlinks/file'))
-      t.same(fs.readlinkSync(at('symlinks/bytes'), 'buffer'), Buffer.from([0xfe, 0xff]))
-    },
-    directories(t) {
-      t.same(fs.readdirSync(at('directories/a')).sort(), ['b2', 'b3'])
-    },
-    modes(t) {
-      for (const mode of ['0000', '4755', '2755', '6711', '1777', '0640'])
-        t.equal(fs.statSync(at('modes', mode)).mode & 0o7777, Number.parseInt(mode, 8), mode)
-      const { uid, gid } = fs.statSync(at('modes/masked'))
-      t.same([uid, gid], [1234, 5678])
-      t.equal(fs.statSync(at('modes/masked-directory')).mode & 0o7777, 0o3770)
-    },
-    times(t, tells) {
-      for (const [name, time] of Object.entries(tells as Record<string, string>))
-        t.equal(fs.statSync(at('times', name), { bigint: true }).mtimeNs, BigInt(time), name)
-    },
-    sparse(t) {
-      const { size, blocks } = fs.statSync(at('sparse/sparse'))
-      t.equal(size, 2 ** 32 + 2)
-      t.ok(blocks < 200, `${blocks} blocks`)
-    },
-    tails() {},
-    mapping(t) {
-      const mapped = fs.readFileSync(at('mapping/mapped'), 'latin1')
-      t.equal(mapped.slice(4090, 4102), 'across pages')
-      t.equal(mapped.slice(8192, 8197), 'child')
-      t.equal(mapped.slice(-5), '.tail')
-      t.notMatch(mapped, /never/)
-    },
-    names(t) {
-      const names = fs.readdirSync(at('names'), 'buffer').map(name => name.toString('latin1'))
-      for (const name of ['n'.repeat(255), '\xfe\xff', 'caf\xe9', 'new\nline', 'back\\slash', '\x01\x7f'])
-        t.ok(names.includes(name), JSON.stringify(name))
-    },
-    listing(t) {
-      t.equal(fs.readdirSync(at('listing')).filter(name => name.startsWith('file-')).length, 2000)
-    },
-    special(t) {
-      t.ok(fs.lstatSync(at('special/fifo')).isFIFO())
-      t.ok(fs.lstatSync(at('special/socket')).isSocket())
-    },
-    statistics(t, tells) {
-      const [root, mine] = [fs.statfsSync('/'), fs.statfsSync(cwd)]
-      t.same(tells, [root.bsize * root.blocks, root.files, mine.bsize * mine.blocks])
-    },
-    locking() {},
-    other_user(t) {
-      t.equal(fs.readFileSync(at('other_user/open/named'), 'utf8'), 'by another')
-    },
-    threads(t) {
-      t.equal(fs.readdirSync(at('threads')).length, 160)
-    },
-    unflushed(t) {
-      const mapped = fs.readFileSync(at('unflushed/mapped'))
-      t.equal(mapped.length, 1_048_576 + 7)
-      t.equal(mapped.subarray(-7).toString(), 'the end')
-      for (let page = 0; page < 1_048_576; page += 4096)
-        if (mapped.readUInt32LE(page) !== page) t.fail(`the page at ${page} did not come home`)
-    },
-  }
-  const script = path.join('/tmp/cpu', fixtures, 'files-checks.py')
-  const { code, stdout, stderr } = await run(cwd, ['python3', script, ...Object.keys(seenHere)])
-  const outcomes = stdout
-    .toString()
-    .split('\n')
-    .filter(line => line !== '')
-    .map(line => JSON.parse(line) as Outcome)
-  t.same([code, stderr], [0, ''])
-  t.same(
-    outcomes.map(({ check }) => check),
-    Object.keys(seenHere),
-  )
-  for (const { check, tells, error } of outcomes)
-    t.test(check, async t => {
-      t.equal(error, null, 'there')
-      if (error === null) seenHere[check]!(t, tells)
-    })
 })
 
 /** A Python there that does one line at a time: it answers each with what the expression yields. */

@@ -5,13 +5,14 @@ import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { failure } from '../../src/fs/failure.js'
-import { type LocalTree, openLocalTree } from '../../src/fs/local-tree.js'
+import { openLocalTree } from '../../src/fs/local-tree.js'
 import { openFlag } from '../../src/fs/tree.js'
 import { NinepServer } from '../fixtures/ninep-client.js'
+import { type OpenTree, testTrees } from '../fixtures/trees.js'
 
-function exported(t: Test, parent: string) {
+function exported(t: Test, openTree: OpenTree, parent: string) {
   const directory = mkdtempSync(join(parent, 'export-'))
-  const tree = openLocalTree(directory)
+  const tree = openTree(directory)
   t.teardown(() => {
     tree.dispose()
     rmSync(directory, { recursive: true })
@@ -27,7 +28,7 @@ os.fsync(fd)
 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)`
 
 t.test('what is not in memory is read by another thread, and arrives whole', async t => {
-  const { directory, tree } = exported(t, '/var/tmp')
+  const { directory, tree } = exported(t, openLocalTree, '/var/tmp')
   const content = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => (i * 7919) >> 5))
   writeFileSync(join(directory, 'f'), content)
   const server = new NinepServer(tree)
@@ -36,7 +37,7 @@ t.test('what is not in memory is read by another thread, and arrives whole', asy
   const file = await client.open(root, 'f')
   let waited = 0
   const { readWaiting } = tree
-  tree.readWaiting = (...args: Parameters<LocalTree['readWaiting']>) => {
+  tree.readWaiting = (...args: Parameters<typeof readWaiting>) => {
     waited++
     return readWaiting.apply(tree, args)
   }
@@ -57,8 +58,8 @@ t.test('what is not in memory is read by another thread, and arrives whole', asy
   t.equal(waited, inMemory, 'none of what was read before')
 })
 
-t.test('a file open for writing can be cut by a name that may not be written', async t => {
-  const { directory, tree } = exported(t, '/tmp')
+testTrees('a file open for writing can be cut by a name that may not be written', async (t, openTree) => {
+  const { directory, tree } = exported(t, openTree, '/tmp')
   const path = join(directory, 'f')
   writeFileSync(path, 'content')
   const node = tree.lookup(tree.root, 'f')

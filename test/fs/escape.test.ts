@@ -6,18 +6,19 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { failure } from '../../src/fs/failure.js'
-import { type LocalTree, openLocalTree } from '../../src/fs/local-tree.js'
-import { openFlag } from '../../src/fs/tree.js'
+import { openLocalTree } from '../../src/fs/local-tree.js'
+import { type FileTree, openFlag } from '../../src/fs/tree.js'
+import { type OpenTree, testTrees } from '../fixtures/trees.js'
 
 const SECRET = 'outside'
 
-function scene(t: Test) {
+function scene(t: Test, openTree: OpenTree) {
   const directory = mkdtempSync('/tmp/escape-')
   mkdirSync(join(directory, 'export/inside'), { recursive: true })
   mkdirSync(join(directory, 'outside'))
   writeFileSync(join(directory, 'outside/f'), SECRET)
   writeFileSync(join(directory, 'export/inside/f'), 'inside')
-  const tree = openLocalTree(join(directory, 'export'))
+  const tree = openTree(join(directory, 'export'))
   t.teardown(() => {
     tree.dispose()
     rmSync(directory, { recursive: true })
@@ -25,8 +26,8 @@ function scene(t: Test) {
   return { directory, tree }
 }
 
-t.test('links are never followed', async t => {
-  const { directory, tree } = scene(t)
+testTrees('links are never followed', async (t, openTree) => {
+  const { directory, tree } = scene(t, openTree)
   for (const [name, target] of [
     ['absolute', join(directory, 'outside')],
     ['relative', '../outside'],
@@ -52,8 +53,8 @@ t.test('links are never followed', async t => {
   }
 })
 
-t.test('names are one component', async t => {
-  const { tree } = scene(t)
+testTrees('names are one component', async (t, openTree) => {
+  const { tree } = scene(t, openTree)
   const { root } = tree
   for (const name of [
     '..',
@@ -78,8 +79,8 @@ t.test('names are one component', async t => {
   t.equal(tree.lookup(root, '..'), root)
 })
 
-t.test('a directory moved out of the export does not lead above itself', async t => {
-  const { directory, tree } = scene(t)
+testTrees('a directory moved out of the export does not lead above itself', async (t, openTree) => {
+  const { directory, tree } = scene(t, openTree)
   const inside = tree.lookup(tree.root, 'inside')
   if (typeof inside === 'number') throw new Error('lookup')
   renameSync(join(directory, 'export/inside'), join(directory, 'outside/moved'))
@@ -98,7 +99,7 @@ const swapper = `
   }`
 
 t.test('a link swapped in while names are walked', async t => {
-  const { directory, tree } = scene(t)
+  const { directory, tree } = scene(t, openLocalTree)
   const child = spawn(process.execPath, ['-e', swapper, directory], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   await once(child.stdout, 'data')
@@ -112,7 +113,7 @@ t.test('a link swapped in while names are walked', async t => {
 
 const content = Buffer.alloc(100)
 
-function attempt(tree: LocalTree): 'inside' | 'outside' | 'refused' {
+function attempt(tree: FileTree): 'inside' | 'outside' | 'refused' {
   const x = tree.lookup(tree.root, 'x')
   if (typeof x === 'number') return 'refused'
   const f = tree.lookup(x, 'f')

@@ -9,7 +9,7 @@ import { sessionPlan } from '../../src/namespace/session-plan.js'
 
 /** Carries out the plan of an fstab, then a command, and returns its output. */
 function run(fstabText: string, command: string): string {
-  const { steps, problems } = sessionPlan({ hasFiles: false, fstabText, release: '6.12.0' })
+  const { steps, problems } = sessionPlan({ files: undefined, fstabText, release: '6.12.0' })
   t.same(problems, [])
   const script = `${formatPlan(steps)}${command}`
   return execFileSync('unshare', ['--mount', '--propagation', 'private', 'sh', '-ec', script], {

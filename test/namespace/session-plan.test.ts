@@ -20,10 +20,10 @@ const fstabText = 'myfs /mnt virtiofs rw 0 0\n'
 
 t.test('the combinations of files and fstab', async t => {
   for (const [what, options, expected] of [
-    ['files and fstab', { hasFiles: true, fstabText }, base + files + mnt],
-    ['files', { hasFiles: true, fstabText: '' }, base + files],
-    ['fstab', { hasFiles: false, fstabText }, base + mnt],
-    ['neither, as ssh', { hasFiles: false, fstabText: '' }, ''],
+    ['files and fstab', { files: '9p' as const, fstabText }, base + files + mnt],
+    ['files', { files: '9p' as const, fstabText: '' }, base + files],
+    ['fstab', { files: undefined, fstabText }, base + mnt],
+    ['neither, as ssh', { files: undefined, fstabText: '' }, ''],
   ] as const) {
     const { steps, problems } = sessionPlan({ ...options, release })
     t.equal(formatPlan(steps), expected, what)
@@ -32,7 +32,7 @@ t.test('the combinations of files and fstab', async t => {
 })
 
 t.test('without its tmpfs or its files there is no session', async t => {
-  const { steps } = sessionPlan({ hasFiles: true, fstabText, release })
+  const { steps } = sessionPlan({ files: '9p' as const, fstabText, release })
   t.same(
     steps.map(step => step.onFailure),
     [...Array(6).fill('abort'), 'report', 'abort', 'report', 'report'],
@@ -41,7 +41,7 @@ t.test('without its tmpfs or its files there is no session', async t => {
 
 t.test('a broken line is named by number, and the others are mounted', async t => {
   const { steps, problems } = sessionPlan({
-    hasFiles: false,
+    files: undefined,
     fstabText:
       '#line 1 namespace\n/tmp/cpu/a /a none bind\n#line 1 fstab\noops\n/b /c none bind,r0\nt /d tmpfs\n',
     release,
@@ -53,20 +53,14 @@ t.test('a broken line is named by number, and the others are mounted', async t =
   t.same([...new Set(steps.slice(7).map(step => step.origin))], ['namespace:1', 'fstab:2', 'fstab:3'])
 })
 
-t.test('what the kernel cannot do is said', async t => {
-  const { problems } = sessionPlan({
-    hasFiles: true,
-    ninep: { cache: 'loose' },
-    fstabText: '',
-    release: '6.1.0',
-  })
-  t.same(problems, [
-    { severity: 'warning', message: '-cache loose needs Linux 6.4, this is 6.1.0: using mmap' },
-  ])
+t.test('what the kernel cannot do is refused', async t => {
+  const options = { files: '9p' as const, ninep: { cache: 'loose' as const }, fstabText: '' }
+  t.throws(() => sessionPlan({ ...options, release: '6.1.0' }), { code: 'ERR_CPU_CACHE_MODE' })
+  t.match(formatPlan(sessionPlan({ ...options, release: '' }).steps), /cache=loose/, 'not before it is known')
 })
 
 t.test('strict: the first failing mount is the end', async t => {
-  const { steps } = sessionPlan({ hasFiles: false, fstabText, release, strict: true })
+  const { steps } = sessionPlan({ files: undefined, fstabText, release, strict: true })
   t.equal(steps.at(-1)?.onFailure, 'abort')
 })
 

@@ -1,8 +1,11 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { CpuError, SystemError } from '../../src/errors.js'
 import { addonCandidates, binding, check, loadAddon } from '../../src/native/binding.js'
+
+const bindingUrl = new URL('../../src/native/binding.js', import.meta.url)
 
 t.test('looks beside the script, then for a prebuilt one, then for a built one', async t => {
   const root = t.testdir({ 'package.json': '{}', dist: { src: { native: {} } } })
@@ -49,4 +52,18 @@ t.test('check passes results and throws errnos', async t => {
     message: 'ENODEV: no such device, mount home on /tmp/cpu type 9p',
   })
   t.throws(() => check(-116, 'fstat', ''), SystemError)
+})
+
+t.test('where there is none, only a call says so, and what to do', async t => {
+  const script = [
+    "Object.defineProperty(process, 'platform', { value: 'darwin' })",
+    `const { binding } = await import(${JSON.stringify(String(bindingUrl))})`,
+    'try { binding.vsockConnect } catch ({ code, message, remedy }) { console.log(JSON.stringify({ code, message, remedy })) }',
+  ]
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', script.join('\n')])
+  t.match(JSON.parse(said.toString()), {
+    code: 'ERR_CPU_NATIVE_MISSING',
+    message: 'vsockConnect is a native call that only Linux has, and this is darwin',
+    remedy: /tcp.*need Linux/,
+  })
 })

@@ -413,3 +413,28 @@ t.test('worker threads', async t => {
     }
   })
 })
+
+t.test('lent reads: whoever takes each chunk at once gets all, paused or not', async t => {
+  const [sender, receiver] = streamPair()
+  const sent = randomBytes(2 << 20)
+  const got: Buffer[] = []
+  const buffers = new Set<ArrayBufferLike>()
+  receiver.on('data', (chunk: Buffer) => {
+    got.push(Buffer.from(chunk))
+    buffers.add(chunk.buffer)
+    if (got.length % 5 !== 0) return
+    receiver.pause()
+    setImmediate(() => receiver.resume())
+  })
+  receiver.lendReads()
+  for (let at = 0; at < sent.length; ) {
+    const end = at + 1 + (at % 100_000)
+    sender.write(sent.subarray(at, end))
+    at = end
+  }
+  sender.end()
+  await once(receiver, 'end')
+  t.ok(Buffer.concat(got).equals(sent))
+  t.ok(buffers.size < got.length, `${buffers.size} pieces of memory for ${got.length} chunks`)
+  receiver.destroy()
+})

@@ -117,6 +117,18 @@ t.test('a program that fails ends its session by itself', async t => {
   await program.end()
 })
 
+t.test('what failed is told also when the end was asked for before it was known', async t => {
+  const { program, outcome } = run('true', { mountNamespace: true, fuseDevice: '/dev/nothing' })
+  process.kill(program.supervisorPid, 'SIGSTOP')
+  const ended = program.end()
+  process.kill(program.supervisorPid, 'SIGCONT')
+  // It ends without reading that, and is not listened to before: the socket then has an error before its messages.
+  const state = () => readFileSync(`/proc/${program.supervisorPid}/stat`, 'latin1').replace(/.*\) /s, '')[0]
+  while (state() !== 'Z');
+  t.match(await outcome, { stage: 'fuse', error: { code: 'ERR_CPU_SPAWN_FUSE' } })
+  await ended
+})
+
 t.test('the namespace outlives the program until the end', async t => {
   const { program, outcome } = run('exit 5', { mountNamespace: true, steps: [tmpfs('/mnt')] })
   t.strictSame(await outcome, { code: 5 })

@@ -153,4 +153,7 @@ t.test('impossible requests are refused, and their descriptors closed', async t 
   refuses({ argv: [] })
   refuses({ argv: [bytes('a\0b')] })
   refuses({ env: [bytes('A=\0')] })
+  const twice = { fuseDevice: '/dev/fuse', fileConnectionFd: openSync('/dev/null', 'r') }
+  t.throws(() => run(['/bin/true'], twice), { code: 'ERR_CPU_SPAWN_ARGUMENT' })
+  t.throws(() => closeSync(twice.fileConnectionFd), { code: 'EBADF' })
 })

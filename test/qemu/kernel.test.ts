@@ -1,9 +1,19 @@
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { backportsEntry } from '../../qemu/debian-backports.js'
 import { isElf64 } from '../../qemu/elf.js'
-import { describeKernel, findKernel, parseConfig } from '../../qemu/kernel.js'
+import { describeKernel, findKernel, isBackport, parseConfig } from '../../qemu/kernel.js'
+import { ModuleTree, readModule } from '../../qemu/modules.js'
 import { bootImage, extractVmlinux, kernelRelease } from '../../qemu/vmlinux.js'
 import { realKernel } from './real-kernel.js'
 
@@ -28,6 +38,83 @@ t.test("Debian's kernel has everything, as modules", async t => {
   t.ok(kernel.modulesDirectory?.endsWith(`lib/modules/${kernel.release}`))
   t.strictSame(Object.keys(kernel.features), ['9p', 'fuse', 'virtiofs', 'vsock', 'kvm'])
   t.notOk(Object.values(kernel.features).includes('absent'))
+})
+
+t.test("a kernel of Debian's backports", async t => {
+  const sources = aptSources()
+  const kernel = await realKernel('backports/amd64')
+  t.same(aptSources(), sources, "the machine's own apt is as it was")
+
+  const own = await realKernel()
+  t.ok(isBackport(kernel))
+  t.notOk(isBackport(own))
+  t.equal(kernel.release.localeCompare(own.release, 'en', { numeric: true }), 1)
+  t.notOk(Object.values(kernel.features).includes('absent'))
+  t.not((await findKernel()).image, kernel.image, 'a machine boots it only when told to')
+
+  const { files, missing } = await new ModuleTree(kernel.modulesDirectory).plan(['9p', '9pnet_fd', 'vsock'])
+  t.same(missing, [])
+  t.match(files.map(({ name }) => name).join(), /9pnet,.*9p,9pnet_fd,vsock$/)
+  for (const { path } of files) t.ok(isElf64(await readModule(path)), path)
+
+  const vmlinux = await bootImage(kernel.image)
+  t.not(vmlinux, kernel.image, 'its ELF kernel comes out')
+  t.equal(await kernelRelease(vmlinux), kernel.release)
+})
+
+/** The entries of apt's sources, and what it has fetched for them. */
+function aptSources(): string[] {
+  const list = (path: string) => readdirSync(path, { recursive: true, encoding: 'utf8' }).sort()
+  return [...list('/etc/apt'), ...list('/var/lib/apt/lists')]
+}
+
+t.test("the source entry of backports is that of the machine's release", t => {
+  const paragraphs = `# comment
+Types: deb
+URIs: http://mirror/security
+Suites: trixie-security
+Components: main
+
+Types: deb deb-src
+# comment
+URIs: http://mirror/debian
+Suites: trixie
+ trixie-updates
+Components: main contrib
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ mDMEY865
+Enabled: yes
+`
+  t.strictSame(backportsEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 2, 'trixie'), {
+    format: 'sources',
+    text: `Types: deb
+Suites: trixie-backports
+Components: main
+URIs: http://mirror/debian
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ mDMEY865
+Enabled: yes
+`,
+  })
+  t.equal(backportsEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 3, 'trixie'), undefined)
+
+  const lines = `# deb http://mirror/debian trixie main
+deb-src http://mirror/debian trixie main
+deb [ arch=amd64 signed-by=/keys/a.gpg ] http://mirror/debian trixie main contrib # comment
+deb http://mirror/debian trixie main`
+  const entry = (number: number) => backportsEntry('/etc/apt/sources.list', lines, number, 'trixie')?.text
+  t.strictSame([1, 2, 3, 4, 5].map(entry), [
+    undefined,
+    undefined,
+    'deb [ arch=amd64 signed-by=/keys/a.gpg ] http://mirror/debian trixie-backports main\n',
+    'deb http://mirror/debian trixie-backports main\n',
+    undefined,
+  ])
+  t.end()
 })
 
 t.test('without a config the modules tell', async t => {

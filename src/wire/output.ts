@@ -1,9 +1,9 @@
-// The replies of one connection on their way out: written in place into large blocks, sent with one write for all
+// The messages of one connection on their way out: written in place into large blocks, sent with one write for all
 // that one turn of the event loop produced. A block is used again once the stream has called back for the last
 // write of it.
 
 import type { Duplex } from 'node:stream'
-import { headerSize, putHeader } from './codec.js'
+import { Writer } from './fields.js'
 
 /** Room for small replies beside one of the largest size. */
 const slack = 65536
@@ -11,6 +11,7 @@ const keptBlocks = 4
 
 interface Block {
   readonly bytes: Buffer
+  readonly writer: Writer
   /** From here to `end` is still to be sent. */
   start: number
   end: number
@@ -36,21 +37,21 @@ export class Output {
     this.#block = this.#newBlock()
   }
 
-  /** Bytes of memory that replies take until the stream has got rid of them. */
+  /** Bytes of memory that messages take until the stream has got rid of them. */
   get unsent(): number {
     return this.#unsent + this.#left
   }
 
-  /** From now on a reply may have up to this many bytes. */
+  /** From now on a message may have up to this many bytes. */
   setMaxSize(size: number): void {
     this.#blockSize = size + slack
     this.#free = []
   }
 
-  /** Makes room for a reply with a body of up to `size` bytes. */
-  reserve(size: number): { bytes: Buffer; at: number } {
+  /** Makes room for a message of up to `size` bytes, which begins where the writer is. */
+  reserve(size: number): Writer {
     let block = this.#block
-    if (block.bytes.length - block.end < headerSize + size) {
+    if (block.bytes.length - block.end < size) {
       if (block.end > 0) {
         this.#full.push(block)
         this.#left += block.bytes.length
@@ -58,16 +59,23 @@ export class Output {
       block = this.#free.pop() ?? this.#newBlock()
       this.#block = block
     }
-    return { bytes: block.bytes, at: block.end + headerSize }
+    block.writer.at = block.end
+    return block.writer
   }
 
-  /** The reply in the room reserved last is complete, with `size` bytes of body. */
-  commit(type: number, tag: number, size: number): void {
+  /** The writer, back at the beginning of the room reserved last. */
+  get reserved(): Writer {
+    const { writer, end } = this.#block
+    writer.at = end
+    return writer
+  }
+
+  /** The message in the room reserved last is complete, with `size` bytes. */
+  commit(size: number): void {
     const block = this.#block
-    putHeader(block.bytes, block.end, headerSize + size, type, tag)
     this.#last = block.end
-    block.end += headerSize + size
-    this.#unsent += headerSize + size
+    block.end += size
+    this.#unsent += size
   }
 
   /** The message that was completed last. */
@@ -119,6 +127,7 @@ export class Output {
   }
 
   #newBlock(): Block {
-    return { bytes: Buffer.allocUnsafeSlow(this.#blockSize), start: 0, end: 0, writes: 0 }
+    const bytes = Buffer.allocUnsafeSlow(this.#blockSize)
+    return { bytes, writer: new Writer(bytes), start: 0, end: 0, writes: 0 }
   }
 }

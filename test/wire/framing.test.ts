@@ -1,6 +1,6 @@
 import t from 'tap'
 import { encode } from '../../src/9p/codec.js'
-import { FrameSplitter, FramingError } from '../../src/9p/framing.js'
+import { FrameSplitter, FramingError } from '../../src/wire/framing.js'
 import { Random } from '../fixtures/random.js'
 
 function sizedMessage(size: number): Buffer {
@@ -20,7 +20,9 @@ t.test('messages come out whole however the stream is cut', async t => {
     })
     for (let at = 0; at < stream.length; ) {
       const next = Math.min(stream.length, at + 1 + random.below(round % 2 ? 5 : 900))
-      frames.push(stream.subarray(at, next))
+      const chunk = Buffer.from(stream.subarray(at, next))
+      frames.push(chunk)
+      chunk.fill(0xff) // whose memory is used again
       while (frames.isHeld) frames.resume()
       at = next
     }
@@ -39,11 +41,11 @@ t.test('a message whole in its chunk is not copied', async t => {
 
 t.test('a length that can not be ends it before anything is kept', async t => {
   for (const size of [0, 6, 1025, 0xffffffff]) {
-    const frames = new FrameSplitter(1024, () => t.fail('handled'))
+    const frames = new FrameSplitter(1024, () => t.fail('handled'), 7)
     const bytes = Buffer.alloc(7)
     bytes.writeUInt32LE(size)
     t.throws(() => frames.push(bytes), FramingError)
-    const slow = new FrameSplitter(1024, () => t.fail('handled'))
+    const slow = new FrameSplitter(1024, () => t.fail('handled'), 7)
     t.throws(() => {
       for (const byte of bytes) slow.push(Buffer.from([byte]))
     }, FramingError)

@@ -1,0 +1,108 @@
+// Attributes and entries as FUSE has them, from the records of a FileTree.
+
+import { failure } from '../fs/failure.js'
+import { attributeRecordSize, type TreeNode } from '../fs/tree.js'
+import type { Writer } from '../wire/fields.js'
+import type { Reply, Session } from './session.js'
+
+/** struct fuse_attr, fuse_attr_out, fuse_entry_out */
+export const attrSize = 88
+export const attrReplySize = 16 + attrSize
+export const entrySize = 40 + attrSize
+
+const record = new Uint8Array(attributeRecordSize)
+const view = new DataView(record.buffer)
+/** Where the record has what; times are sec8 nsec8. */
+const at = { mode: 0, uid: 4, gid: 8, nlink: 12, rdev: 20, size: 28, blksize: 36, blocks: 44 } as const
+const times = [52, 68, 84] as const
+const regularFile = 0o100000
+const typeMask = 0o170000
+
+/** Writes struct fuse_attr; a negative errno when the node has none (any more). */
+export function putAttributes(session: Session, node: TreeNode, to: Writer): number {
+  const result = session.tree.attributes(node, record, 0)
+  if (result < 0) return result
+  to.u64(node.id)
+  copy64(to, at.size)
+  copy64(to, at.blocks)
+  for (const time of times) copy64(to, time)
+  for (const time of times) copy32(to, time + 8)
+  for (const field of [at.mode, at.nlink, at.uid, at.gid, at.rdev, at.blksize]) copy32(to, field)
+  to.u32(0)
+  return 0
+}
+
+/** The mode with its type bits, 0 when there is none (any more). */
+export function modeOf(session: Session, node: TreeNode): number {
+  return session.tree.attributes(node, record, 0) < 0 ? 0 : view.getUint32(at.mode, true)
+}
+
+/**
+ * The seconds for which attributes just written hold, where names hold for `validity`. Those of a file with other
+ * names can change without a word from the directory that is watched.
+ */
+function attributeValidity(validity: number): number {
+  const isFile = (view.getUint32(at.mode, true) & typeMask) === regularFile
+  return isFile && view.getUint32(at.nlink, true) > 1 ? Math.min(validity, 1) : validity
+}
+
+/** Replies with the attributes of a node. */
+export function replyAttributes(session: Session, node: TreeNode, validity: number, reply: Reply): number {
+  const to = reply.body(attrReplySize)
+  const start = to.at
+  to.skip(16)
+  const result = putAttributes(session, node, to)
+  if (result < 0) return result
+  to.at = start
+  to.u64(BigInt(attributeValidity(validity)))
+  to.u64(0n)
+  return reply.end(attrReplySize)
+}
+
+/**
+ * Writes struct fuse_entry_out, by which the kernel gets to know the node once more. Takes over the caller's
+ * reference, which is released when that fails.
+ */
+export function putEntry(session: Session, node: TreeNode, validity: number, to: Writer): number {
+  const start = to.at
+  to.skip(entrySize - attrSize)
+  const isNew = session.nodes.idOf(node) === undefined
+  const result = isNew && !session.nodes.hasRoom ? failure.ENFILE : putAttributes(session, node, to)
+  if (result < 0) {
+    session.tree.release(node)
+    return result
+  }
+  const end = to.at
+  to.at = start
+  to.u64(BigInt(session.nodes.add(node, validity)))
+  to.u64(0n)
+  to.u64(BigInt(validity))
+  to.u64(BigInt(attributeValidity(validity)))
+  to.u64(0n)
+  to.at = end
+  return 0
+}
+
+/** Replies with an entry; takes over the reference. */
+export function replyEntry(session: Session, node: TreeNode, validity: number, reply: Reply): number {
+  const result = putEntry(session, node, validity, reply.body(entrySize))
+  return result < 0 ? result : reply.end(entrySize)
+}
+
+/** Says that there is nothing of that name, and for how long that holds. */
+export function replyAbsent(validity: number, reply: Reply): number {
+  const to = reply.body(entrySize)
+  to.bytes.fill(0, to.at, to.at + entrySize)
+  to.skip(16)
+  to.u64(BigInt(validity))
+  return reply.end(entrySize)
+}
+
+function copy64(to: Writer, from: number): void {
+  to.u32(view.getUint32(from, true))
+  to.u32(view.getUint32(from + 4, true))
+}
+
+function copy32(to: Writer, from: number): void {
+  to.u32(view.getUint32(from, true))
+}
