@@ -47,8 +47,13 @@ export async function sessionTable(options: SessionOptions = {}): Promise<BenchT
     await completeSystem(system, path.join(staging, 'sshd'))
     await installSystem(machine, 'staging', staging)
     await using guest = await startSshdThere(machine)
-    const samples = await measure({ commands, guest, repeat, say, signal: options.signal })
-    return asTable({ samples, repeat, machine, trace: await traceOf(commands.cpu!) })
+    const failures: string[] = []
+    const note = (line: string) => {
+      failures.push(line)
+      say(line)
+    }
+    const samples = await measure({ commands, guest, repeat, say, note, signal: options.signal })
+    return asTable({ samples, repeat, machine, trace: await traceOf(commands.cpu!), failures })
   } finally {
     rmSync(staging, { recursive: true, force: true })
   }
@@ -124,12 +129,13 @@ interface Measurement {
   readonly guest: GuestSession
   readonly repeat: number
   readonly say: (line: string) => void
+  readonly note: (line: string) => void
   readonly signal: AbortSignal | undefined
 }
 
 type Samples = Record<'warm' | 'cold', Partial<Record<Way, number[]>>>
 
-async function measure({ commands, guest, repeat, say, signal }: Measurement): Promise<Samples> {
+async function measure({ commands, guest, repeat, say, note, signal }: Measurement): Promise<Samples> {
   const samples: Samples = { warm: {}, cold: {} }
   // What is never seen again: the first use of each program, here and there.
   for (const way of WAYS) if (commands[way] !== undefined) await timeOf(commands[way])
@@ -141,7 +147,10 @@ async function measure({ commands, guest, repeat, say, signal }: Measurement): P
         const command = commands[way]
         if (command === undefined) continue
         if (pass === 'cold') await guest.ask('drop', 'dropped')
-        const ms = await timeOf(command)
+        const ms = await timeOf(command).catch((error: Error) => {
+          note(`failed once: ${way}, ${pass}: ${error.message.split('\n').at(-1)}`)
+        })
+        if (ms === undefined) continue
         samples[pass][way] = [...(samples[pass][way] ?? []), ms]
         say(`${i + 1}/${repeat} ${way}, ${pass}: ${Math.round(ms)} ms`)
       }
@@ -204,8 +213,9 @@ function asTable(result: {
   repeat: number
   machine: Machine
   trace: readonly string[]
+  failures: readonly string[]
 }): BenchTable {
-  const { samples, repeat, machine, trace } = result
+  const { samples, repeat, machine, trace, failures } = result
   const groups = groupRequests(trace)
   const row = (pass: 'warm' | 'cold', name: string) => ({
     name,
@@ -224,6 +234,7 @@ function asTable(result: {
       'ssh and its server are of OpenSSH; its `true` lies in the guest, ours is read from this machine',
       `${countOf(groups)} 9P requests of \`cpu host true\`, by file:`,
       ...groups.map(group => `  ${describeGroup(group)}`),
+      ...failures,
     ],
   }
 }

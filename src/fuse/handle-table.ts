@@ -65,6 +65,17 @@ export class HandleTable {
     for (const files of Object.values(this.#implicit)) this.#drop(files, node)
   }
 
+  /** Closes half of what was opened here, which is only kept to save opening it again; whether there was any. */
+  relieve(): boolean {
+    let dropped = 0
+    for (const files of Object.values(this.#implicit)) {
+      const oldest = [...files.keys()].slice(0, Math.ceil(files.size / 2))
+      for (const node of oldest) this.#drop(files, node)
+      dropped += oldest.length
+    }
+    return dropped > 0
+  }
+
   clear(): void {
     for (const file of this.#handles.values()) this.#tree.close(file)
     this.#handles.clear()
@@ -75,25 +86,13 @@ export class HandleTable {
   #open(node: TreeNode, purpose: Purpose): OpenFile | Failure {
     const files = this.#implicit[purpose]
     const known = files.get(node)
-    let file = known ?? this.#tree.open(node, purposeFlags[purpose])
-    // These are only kept to save opening them again.
-    while ((file === failure.ENFILE || file === failure.EMFILE) && this.#dropOldest())
-      file = this.#tree.open(node, purposeFlags[purpose])
+    const file = known ?? this.#tree.open(node, purposeFlags[purpose])
     if (typeof file === 'number') return file
     const [oldest] = files.keys()
     if (known !== undefined) files.delete(node)
     else if (files.size >= maxImplicit && oldest !== undefined) this.#drop(files, oldest)
     files.set(node, file)
     return file
-  }
-
-  /** One of those of which there are most; whether there was one. */
-  #dropOldest(): boolean {
-    const [files] = Object.values(this.#implicit).sort((a, b) => b.size - a.size)
-    const [oldest] = files?.keys() ?? []
-    if (files === undefined || oldest === undefined) return false
-    this.#drop(files, oldest)
-    return true
   }
 
   #drop(files: Map<TreeNode, OpenFile>, node: TreeNode): void {

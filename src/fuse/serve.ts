@@ -50,6 +50,9 @@ let connections = 0
 
 const handlers: Handlers<RequestName> = { ...initHandlers, ...fileHandlers, ...nameHandlers }
 
+/** What may be half done when there are not enough descriptors, and is not tried again. */
+const makes: ReadonlySet<RequestName> = new Set(['CREATE', 'LINK', 'MKDIR', 'MKNOD', 'SYMLINK'])
+
 /**
  * Serves the tree on the stream until that ends, by whichever side; then closes every file and lock, and resolves. It
  * never rejects: who breaks the protocol loses the connection.
@@ -166,7 +169,13 @@ class Connection implements Session {
     }
     if (this.#trace !== undefined) this.#trace(`> ${printRequest(name, header, request)}`)
     const handler: Handler<N> = handlers[name]
-    const outcome = handler(this, request, header, this.#reply)
+    let outcome = handler(this, request, header, this.#reply)
+    if (
+      (outcome === failure.ENFILE || outcome === failure.EMFILE) &&
+      this.handles.relieve() &&
+      !makes.has(name)
+    )
+      outcome = handler(this, request, header, this.#reply)
     if (typeof outcome === 'object') this.#defer(header.unique, outcome, (request as { size?: number }).size)
     else if (outcome < 0) this.#fail(outcome)
     else if (outcome === 0 && this.#trace !== undefined)

@@ -188,6 +188,24 @@ t.test('as many nodes and handles as are allowed', async t => {
   t.equal((await client.call('GETATTR', ROOT)).error, '')
 })
 
+t.test('more files read and written without an open than there are descriptors', async t => {
+  const directory = temporaryDirectory(t)
+  const names = Array.from({ length: 100 }, (_, i) => `f${i}`)
+  for (const name of names) fs.writeFileSync(path.join(directory, name), 'content')
+  const tree = openLocalTree(directory, { maxDescriptors: 60 })
+  const client = new FuseClient(tree)
+  t.teardown(() => client.stream.destroy())
+  await client.init()
+  const failed: string[] = []
+  for (const name of names) {
+    const file = await client.lookup(ROOT, name)
+    const read = await client.call('READ', file, { size: 100 })
+    const written = await client.call('WRITE', file, { size: 1, data: Buffer.from('C') })
+    if (read.body.toString() !== 'content' || written.error !== '') failed.push(`${name} ${read.error}`)
+  }
+  t.same(failed, [])
+})
+
 t.test('a read-only export', async t => {
   const directory = temporaryDirectory(t)
   fs.writeFileSync(path.join(directory, 'f'), 'content')
