@@ -23,6 +23,7 @@ const NEEDS = [
   { what: 'cpio', debianPackage: 'cpio' },
   { what: 'fio', debianPackage: 'fio' },
   { what: 'script', debianPackage: 'bsdutils' },
+  { what: 'newuidmap', debianPackage: 'uidmap' },
   { what: 'ssh', debianPackage: 'openssh-client' },
   { what: 'qemu-system-x86_64', debianPackage: 'qemu-system-x86' },
   { what: '/usr/lib/qemu/virtiofsd', debianPackage: 'qemu-system-common' },
