@@ -33,7 +33,16 @@ export async function runSession(client: ssh2.Client, options: SessionOptions): 
   using terminal = raw
     ? new RawTerminal(options.stdin as ReadStream, options.stdout as WriteStream)
     : undefined
-  const channel = await execute(client, options, terminal)
+  return await execute(client, options, terminal, channel => attend(client, channel, options, terminal))
+}
+
+/** Follows the session to its end, with what the user does meanwhile. */
+async function attend(
+  client: ssh2.Client,
+  channel: ssh2.ClientChannel,
+  options: SessionOptions,
+  terminal: RawTerminal | undefined,
+): Promise<number> {
   let giveUp: (code: number) => void = () => {}
   const givenUp = new Promise<number>(resolve => {
     giveUp = resolve
@@ -47,11 +56,16 @@ function isTerminal(stream: Readable | Writable): boolean {
   return (stream as Partial<ReadStream>).isTTY === true
 }
 
+/**
+ * Asks for the command, and for what `attend` makes of its channel. That is called at once: with the answer may come,
+ * in the same packet, all that a short command has to say.
+ */
 function execute(
   client: ssh2.Client,
   options: SessionOptions,
   terminal: RawTerminal | undefined,
-): Promise<ssh2.ClientChannel> {
+  attend: (channel: ssh2.ClientChannel) => Promise<number>,
+): Promise<number> {
   const { rows = 24, columns = 80 } = terminal?.size ?? {}
   const pty = { rows, cols: columns, width: 0, height: 0, term: options.terminalType }
   // The types want strings; ssh2 sends buffers as they are.
@@ -68,7 +82,7 @@ function execute(
       { env: options.request.environment, ...(options.terminal ? { pty } : {}) },
       (error, channel) => {
         client.off('close', onClose)
-        if (error === undefined) resolve(channel)
+        if (error === undefined) resolve(attend(channel))
         else
           reject(
             new CpuError('ERR_CPU_SESSION', `the server refuses to run the command: ${error.message}`, {
@@ -106,9 +120,10 @@ function follow(client: ssh2.Client, channel: ssh2.ClientChannel, options: Sessi
   const { stdin, stdout, stderr, signal } = options
   const over = new AbortController()
   const listen = { signal: over.signal }
+  let conclude = () => {}
   return new Promise<number>((resolve, reject) => {
     let exitCode: number | undefined
-    const conclude = () => (exitCode === undefined ? reject(lost()) : resolve(exitCode))
+    conclude = () => (exitCode === undefined ? reject(lost()) : resolve(exitCode))
     channel.on('exit', (code: number | null, signalName?: string) => {
       exitCode = code ?? signalExitCode(signalNumber(signalName))
     })
@@ -130,6 +145,7 @@ function follow(client: ssh2.Client, channel: ssh2.ClientChannel, options: Sessi
     stdin.pipe(channel)
   }).finally(() => {
     over.abort()
+    client.off('close', conclude)
     stdin.unpipe(channel)
     stdin.pause()
   })

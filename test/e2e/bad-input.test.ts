@@ -107,20 +107,25 @@ async function server(t: Test, onConnection: (socket: net.Socket) => void): Prom
   return String((listener.address() as net.AddressInfo).port)
 }
 
-t.test('a guest without 9P (a cloud kernel), and keys that are not its', async t => {
-  const kernel = await fetchDebianKernel({ flavour: 'cloud-amd64' })
-  const guest = await startGuest(t, { name: 'cloud', kernel: kernel.image })
-  const on = (flags: string[], says: RegExp) =>
-    fails(t, flags, [guest.host, 'date'], { code: 255, says }, guest)
-  await on([], /ENODEV.*type 9p \(this kernel has no 9P: .*-9p=false\)/)
-  await on(['-key', key], /accepts none of our keys \(tried .*key\) \(give the right one with -key/)
-  await on(['-hk', `${key}.pub`], /the host key of .* is not the one that -hk names/)
-  const knownHosts = path.join(guest.machine.directory, 'known_hosts')
-  const right = fs.readFileSync(knownHosts, 'utf8')
-  const wrong = fs.readFileSync(`${key}.pub`, 'utf8').split(' ').slice(0, 2).join(' ')
-  fs.writeFileSync(knownHosts, right.replace(/ssh-ed25519 \S+/, wrong))
-  await on([], /THE HOST KEY OF .* HAS CHANGED/)
-  fs.writeFileSync(knownHosts, '')
-  await on([], /the host key of .* is not known/)
-  fs.writeFileSync(knownHosts, right)
-})
+t.test(
+  'a guest without 9P (a cloud kernel), whose files come by FUSE, and keys that are not its',
+  async t => {
+    const kernel = await fetchDebianKernel({ flavour: 'cloud-amd64' })
+    const guest = await startGuest(t, { name: 'cloud', kernel: kernel.image })
+    const on = (flags: string[], says: RegExp) =>
+      fails(t, flags, [guest.host, 'date'], { code: 255, says }, guest)
+    await on(['-files', '9p'], /ENODEV.*type 9p \(this kernel has no 9P: .*-files fuse/)
+    const byFuse = await cpu(guest, ['cat', `/tmp/cpu${key}.pub`], { flags: ['-files', 'fuse'] })
+    t.same([byFuse.code, byFuse.stdout.toString()], [0, fs.readFileSync(`${key}.pub`, 'utf8')], byFuse.stderr)
+    await on(['-key', key], /accepts none of our keys \(tried .*key\) \(give the right one with -key/)
+    await on(['-hk', `${key}.pub`], /the host key of .* is not the one that -hk names/)
+    const knownHosts = path.join(guest.machine.directory, 'known_hosts')
+    const right = fs.readFileSync(knownHosts, 'utf8')
+    const wrong = fs.readFileSync(`${key}.pub`, 'utf8').split(' ').slice(0, 2).join(' ')
+    fs.writeFileSync(knownHosts, right.replace(/ssh-ed25519 \S+/, wrong))
+    await on([], /THE HOST KEY OF .* HAS CHANGED/)
+    fs.writeFileSync(knownHosts, '')
+    await on([], /the host key of .* is not known/)
+    fs.writeFileSync(knownHosts, right)
+  },
+)
