@@ -18,17 +18,17 @@ history() {
   done
 }
 
-# 50 C files, each with three of ten headers that a script generates.
+# 20 C files, each with three of ten headers that a script generates.
 project() {
   mkdir -p project && cd project
-  for number in $(seq 0 49); do
+  for number in $(seq 0 19); do
     for header in $((number % 10)) $(((number + 3) % 10)) $(((number + 7) % 10)); do echo "#include \"generated/h$header.h\""; done > f$number.c
     echo "int f$number(void) { return H$((number % 10)) + H$(((number + 3) % 10)) * $number; }" >> f$number.c
   done
   {
-    for number in $(seq 0 49); do echo "int f$number(void);"; done
+    for number in $(seq 0 19); do echo "int f$number(void);"; done
     printf '#include <stdio.h>\nint main(void) { int sum = 0;\n'
-    for number in $(seq 0 49); do echo "sum += f$number();"; done
+    for number in $(seq 0 19); do echo "sum += f$number();"; done
     echo 'return printf("%d\n", sum) < 0; }'
   } > main.c
   cat > Makefile <<'END'
