@@ -19,6 +19,7 @@ import {
   splitHost,
   toAddress,
 } from '../transport/address.js'
+import { resolveInExport } from './export-path.js'
 import { fileSettings } from './file-settings.js'
 import { rawArguments, rawEnvironment } from './raw-arguments.js'
 import type { ClientOptions } from './run.js'
@@ -204,7 +205,7 @@ function fstabText(
     bindings,
     workingDirectory: hasFiles && bindings.length > 0 ? process.cwd() : undefined,
     userFstab,
-    exists: local => fs.existsSync(path.join(values.root, local)),
+    locate: local => resolveInExport(values.root, local),
   })
 }
 

@@ -121,18 +121,15 @@ function joinKernel(channel: ssh2.ServerChannel, nonce: string): FileConnection 
   }
 }
 
-/** The kernel has the stream itself. */
-class KernelEnd implements FileConnection {
-  readonly protocol = '9p'
+/** A descriptor that somebody takes over, once, or nobody. */
+class SpareFd {
   #fd: number | undefined
-  #end: () => void
 
-  constructor(fd: number, end: () => void) {
+  constructor(fd: number) {
     this.#fd = fd
-    this.#end = end
   }
 
-  takeKernelFd(): number {
+  take(): number {
     const fd = this.#fd
     if (fd === undefined) throw new Error('the descriptor of the file connection was taken before')
     this.#fd = undefined
@@ -140,7 +137,27 @@ class KernelEnd implements FileConnection {
   }
 
   close(): void {
-    if (this.#fd !== undefined) closeFd(this.takeKernelFd())
+    if (this.#fd !== undefined) closeFd(this.take())
+  }
+}
+
+/** The kernel has the stream itself. */
+class KernelEnd implements FileConnection {
+  readonly protocol = '9p'
+  readonly #fd: SpareFd
+  #end: () => void
+
+  constructor(fd: number, end: () => void) {
+    this.#fd = new SpareFd(fd)
+    this.#end = end
+  }
+
+  takeKernelFd(): number {
+    return this.#fd.take()
+  }
+
+  close(): void {
+    this.#fd.close()
     this.#end()
     this.#end = () => {}
   }
@@ -151,32 +168,29 @@ class FuseEnd implements FileConnection {
   readonly protocol = 'fuse'
   readonly #link: FileConnection
   readonly #pump: FusePump
-  #fd: number | undefined
+  readonly #fd: SpareFd
 
   /** Takes over the device, unless it throws. */
   constructor(device: number, link: FileConnection) {
     this.#link = link
-    const kernelFd = duplicateFd(device)
+    this.#fd = new SpareFd(duplicateFd(device))
     const stream = link.takeKernelFd()
     try {
       this.#pump = new FusePump(device, stream)
     } catch (error) {
-      for (const fd of [kernelFd, stream]) closeFd(fd)
+      closeFd(stream)
+      this.#fd.close()
       link.close()
       throw error
     }
-    this.#fd = kernelFd
   }
 
   takeKernelFd(): number {
-    const fd = this.#fd
-    if (fd === undefined) throw new Error('the descriptor of the file connection was taken before')
-    this.#fd = undefined
-    return fd
+    return this.#fd.take()
   }
 
   close(): void {
-    if (this.#fd !== undefined) closeFd(this.takeKernelFd())
+    this.#fd.close()
     this.#link.close()
     this.#pump.close()
   }

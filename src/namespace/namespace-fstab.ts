@@ -13,8 +13,11 @@ export interface NamespaceFstabOptions {
   readonly userFstab?: string
   /** Where the user's files are mounted. */
   readonly mountRoot?: string
-  /** Whether a local path is there to be bound. */
-  readonly exists: (localPath: string) => boolean
+  /**
+   * Where a local path is in what is served, links resolved: there they would lead into the other machine's files.
+   * Undefined for one that does not exist.
+   */
+  readonly locate: (localPath: string) => string | undefined
 }
 
 /**
@@ -22,9 +25,9 @@ export interface NamespaceFstabOptions {
  * Throws UsageError for a local path that does not exist, unless only the default names it.
  */
 export function namespaceFstab(options: NamespaceFstabOptions): string {
-  const { workingDirectory, userFstab = '', mountRoot = MOUNT_ROOT, exists } = options
+  const { workingDirectory, userFstab = '', mountRoot = MOUNT_ROOT, locate } = options
   const bindings = options.bindings.filter(binding => {
-    if (exists(binding.localPath)) return true
+    if (locate(binding.localPath) !== undefined) return true
     if (!binding.isDefault) throw namespaceError(`${binding.localPath} does not exist here`)
     return false
   })
@@ -33,7 +36,7 @@ export function namespaceFstab(options: NamespaceFstabOptions): string {
   if (bindings.length === 0) return userFstab
   const lines = bindings.map(({ remotePath, localPath }) =>
     formatFstabLine({
-      source: mountRoot + localPath,
+      source: mountRoot + (locate(localPath) ?? localPath),
       target: remotePath,
       type: 'none',
       options: 'defaults,bind',

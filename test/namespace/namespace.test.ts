@@ -48,14 +48,15 @@ interface Case {
   readonly directory?: string
   readonly user?: string
   readonly missing?: readonly string[]
+  readonly links?: Readonly<Record<string, string>>
 }
 
-const fstabOf = ({ namespace, directory, user, missing = [] }: Case): string =>
+const fstabOf = ({ namespace, directory, user, missing = [], links = {} }: Case): string =>
   namespaceFstab({
     bindings: parseNamespace(namespace),
     workingDirectory: directory,
     ...(user === undefined ? {} : { userFstab: user }),
-    exists: localPath => !missing.includes(localPath),
+    locate: localPath => (missing.includes(localPath) ? undefined : (links[localPath] ?? localPath)),
   })
 
 t.test('the fstab that is sent', async t => {
@@ -80,6 +81,16 @@ myfs /mnt virtiofs`,
   )
   t.equal(fstabOf({ namespace: 'none', user: 'myfs /mnt virtiofs rw 0 0' }), 'myfs /mnt virtiofs rw 0 0')
   t.equal(fstabOf({ namespace: 'none' }), '')
+})
+
+t.test('links are followed here, not there', async t => {
+  t.equal(
+    fstabOf({ namespace: '/lib:/home', links: { '/lib': '/usr/lib', '/home': '/data/home' } }),
+    `#line 1 namespace
+/tmp/cpu/usr/lib /lib none defaults,bind 0 0
+/tmp/cpu/data/home /home none defaults,bind 0 0
+`,
+  )
 })
 
 t.test('directories that are not there', async t => {
