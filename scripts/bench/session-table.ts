@@ -23,7 +23,7 @@ type SessionOptions = Partial<BenchOptions> & { readonly signal?: AbortSignal | 
 const REPEAT = 15
 const QUICK_REPEAT = 3
 const TRUE = `${SYSTEM}/usr/bin/true`
-const WAYS = ['ssh', 'cpu', 'cpu -9p=false', 'cpu vsock'] as const
+const WAYS = ['ssh', 'cpu', 'cpu -files fuse', 'cpu -9p=false', 'cpu vsock'] as const
 type Way = (typeof WAYS)[number]
 
 /** Measures. Throws CpuError, MachineError. */
@@ -91,6 +91,7 @@ function sessionCommands(machine: Machine, staging: string, sshPort: number): Co
       ],
     },
     cpu: cpu(...byTcp, '127.0.0.1', 'true'),
+    'cpu -files fuse': cpu('-files', 'fuse', ...byTcp, '127.0.0.1', 'true'),
     'cpu -9p=false': cpu('-9p=false', ...byTcp, '127.0.0.1', TRUE),
     ...(machine.cid === undefined ? {} : { 'cpu vsock': cpu('-net', 'vsock', String(machine.cid), 'true') }),
   }
@@ -222,7 +223,7 @@ function asTable(result: {
     unit: 'ms',
     better: 'lower' as const,
     samples: samples[pass] as Record<string, number[]>,
-    goals: [goal('cpu'), ...(machine.cid === undefined ? [] : [goal('cpu vsock')])],
+    goals: [goal('cpu'), goal('cpu -files fuse'), ...(machine.cid === undefined ? [] : [goal('cpu vsock')])],
   })
   return {
     name: 'session',

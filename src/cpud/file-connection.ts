@@ -13,6 +13,8 @@ import { joinChannel } from '../ssh/join.js'
 /** Until closed, what the kernel writes to its descriptor goes to the client's file server, and back. */
 export interface FileConnection {
   readonly protocol: FileProtocol
+  /** Whether it goes past SSH, so that reading more than was asked for costs little. */
+  readonly isDirect: boolean
   /** For mount(2); owned by the caller from then on. */
   takeKernelFd(): number
   /** Ends it, so that nothing waits for the client; file operations still under way fail with EIO. */
@@ -83,7 +85,7 @@ async function connectDirectly(direct: NonNullable<FileOffer['direct']>): Promis
 /** Gives the kernel a descriptor of its own for a connected socket, and keeps this one to end it by. */
 function holdSocket(fd: number): FileConnection {
   try {
-    return new KernelEnd(duplicateFd(fd), () => {
+    return new KernelEnd(duplicateFd(fd), true, () => {
       shutdownFd(fd)
       closeFd(fd)
     })
@@ -113,7 +115,7 @@ function joinKernel(channel: ssh2.ServerChannel, nonce: string): FileConnection 
   try {
     const close = joinChannel(channel, ourFd)
     channel.write(nonce)
-    return new KernelEnd(kernelFd, close)
+    return new KernelEnd(kernelFd, false, close)
   } catch (error) {
     closeFd(ourFd)
     closeFd(kernelFd)
@@ -147,7 +149,11 @@ class KernelEnd implements FileConnection {
   readonly #fd: SpareFd
   #end: () => void
 
-  constructor(fd: number, end: () => void) {
+  constructor(
+    fd: number,
+    readonly isDirect: boolean,
+    end: () => void,
+  ) {
     this.#fd = new SpareFd(fd)
     this.#end = end
   }
@@ -183,6 +189,10 @@ class FuseEnd implements FileConnection {
       link.close()
       throw error
     }
+  }
+
+  get isDirect(): boolean {
+    return this.#link.isDirect
   }
 
   takeKernelFd(): number {

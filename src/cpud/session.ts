@@ -141,7 +141,8 @@ export class Session {
     })
     this.#program = program
     const outcome = outcomeOf(program)
-    if (this.#files?.protocol === 'fuse') program.once('started', pid => widenReadAhead(pid, MOUNT_ROOT))
+    if (this.#files?.protocol === 'fuse' && this.#files.isDirect)
+      program.once('started', pid => widenReadAhead(pid, MOUNT_ROOT))
     program.on('step-failed', (step, error) => this.#say(`${step.origin}: ${error.message}`))
     this.#stdio.join(this.#options.stream)
     return await this.#finish(program, this.#stdio, await outcome, args[0]!)
