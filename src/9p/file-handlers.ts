@@ -4,15 +4,7 @@ import { failure } from '../fs/failure.js'
 import type { ByteString, LockOwner, LockRegion, LockType, OpenFile } from '../fs/tree.js'
 import { headerSize } from './codec.js'
 import type { Fid, XattrWrite } from './fids.js'
-import {
-  type Deferred,
-  deferredMessage,
-  type Handlers,
-  type Outcome,
-  qidOf,
-  type Reply,
-  type Session,
-} from './session.js'
+import { deferredMessage, type Handlers, type Outcome, qidOf, type Reply, type Session } from './session.js'
 
 /** P9_LOCK_* of linux/include/net/9p/9p.h */
 const lockTypes: readonly LockType[] = ['read', 'write', 'unlock']
@@ -193,13 +185,13 @@ async function readWaiting(read: ReadWaiting, file: OpenFile, count: number, off
   return size < message.length / 2 ? Buffer.from(message.subarray(0, size)) : message.subarray(0, size)
 }
 
-function readXattr({ xattr }: Fid, offset: bigint, count: number, reply: Reply): number | Deferred {
+function readXattr({ xattr }: Fid, offset: bigint, count: number, reply: Reply): Outcome {
   if (xattr?.kind !== 'read') return failure.EBADF
   const start = offset < BigInt(xattr.value.length) ? Number(offset) : xattr.value.length
   return reply.send('Rread', { data: xattr.value.subarray(start, start + count) })
 }
 
-function writeXattr({ xattr }: Fid, offset: bigint, data: Uint8Array, reply: Reply): number | Deferred {
+function writeXattr({ xattr }: Fid, offset: bigint, data: Uint8Array, reply: Reply): Outcome {
   if (xattr?.kind !== 'write') return failure.EBADF
   const { value }: XattrWrite = xattr
   if (offset !== BigInt(xattr.written) || data.length > value.length - xattr.written) return failure.EINVAL

@@ -6,20 +6,13 @@ import type { Duplex } from 'node:stream'
 import { failure } from '../fs/failure.js'
 import type { FileTree } from '../fs/tree.js'
 import { MalformedMessage, Reader } from '../wire/fields.js'
-import { RequestLoop } from '../wire/request-loop.js'
+import { type Deferred, RequestLoop } from '../wire/request-loop.js'
 import { decodeBody, headerSize, messageName, print } from './codec.js'
 import { FidTable } from './fids.js'
 import { fileHandlers } from './file-handlers.js'
 import { type Message, messages, type RequestName } from './messages.js'
 import { nameHandlers } from './name-handlers.js'
-import {
-  completeDeferred,
-  type Deferred,
-  type Handler,
-  type Handlers,
-  Reply,
-  type Session,
-} from './session.js'
+import { completeDeferred, type Handler, type Handlers, Reply, type Session } from './session.js'
 import { sessionHandlers } from './session-handlers.js'
 
 export interface ServeOptions {

@@ -3,18 +3,11 @@
 import type { FileTree, TreeNode } from '../fs/tree.js'
 import type { Writer } from '../wire/fields.js'
 import type { Output } from '../wire/output.js'
+import type { Deferred } from '../wire/request-loop.js'
 import { bodySize, encodeBody, headerSize, putHeader } from './codec.js'
 import type { FidTable } from './fids.js'
 import { type Message, messages, type ReplyName, type RequestName } from './messages.js'
 import type { Qid } from './wire.js'
-
-/** A reply that is not ready yet. */
-export interface Deferred {
-  /** A negative errno, or a message whose header is still to be filled in. */
-  readonly result: Promise<number | Buffer>
-  /** Gives up, where that is possible; the result then does not matter. */
-  cancel?(): void
-}
 
 /** 0 when the reply is made, a negative errno for Rlerror, or the promise of one of them. */
 export type Outcome = number | Deferred

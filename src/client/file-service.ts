@@ -21,7 +21,7 @@ export interface OfferedFiles {
   readonly cachePolicy: CachePolicy
   /** Whether the other side may come past SSH where it can. */
   readonly direct: boolean
-  /** Called with each 9P message in one line. */
+  /** Called with each message about files, in one line. */
   readonly trace?: ((line: string) => void) | undefined
 }
 

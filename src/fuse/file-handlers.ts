@@ -2,6 +2,7 @@
 
 import { type Failure, failure } from '../fs/failure.js'
 import type { LockRegion, LockType, OpenFile, TreeNode } from '../fs/tree.js'
+import type { Writer } from '../wire/fields.js'
 import { replyDirectory } from './directory.js'
 import { entrySize, putEntry } from './entry.js'
 import type { Purpose } from './handle-table.js'
@@ -20,7 +21,6 @@ import {
   writeKillSuidgid,
 } from './protocol.js'
 import {
-  type Deferred,
   deferredMessage,
   type Handlers,
   type Header,
@@ -74,9 +74,7 @@ export const fileHandlers: Handlers<
       tree.close(file)
       return result
     }
-    to.u64(BigInt(handles.add(file)))
-    to.u32(session.policy === 'strict' ? 0 : openReply.keepCache)
-    to.u32(0)
+    putOpened(session, file, openReply.keepCache, to)
     return reply.end(entrySize + openSize)
   },
 
@@ -172,11 +170,15 @@ function open(
   if (!session.handles.hasRoom) return failure.ENFILE
   const file = session.tree.open(node, flags)
   if (typeof file === 'number') return file
-  const to = reply.body(openSize)
+  putOpened(session, file, cacheFlags, reply.body(openSize))
+  return reply.end(openSize)
+}
+
+/** struct fuse_open_out */
+function putOpened(session: Session, file: OpenFile, cacheFlags: number, to: Writer): void {
   to.u64(BigInt(session.handles.add(file)))
   to.u32(session.policy === 'strict' ? 0 : cacheFlags)
   to.u32(0)
-  return reply.end(openSize)
 }
 
 function find(session: Session, nodeid: number, fh: bigint, purpose: Purpose): OpenFile | Failure {
@@ -243,7 +245,7 @@ function lock(
     session.waitingLocks--
     return last < 0 ? last : deferredMessage(0)
   })
-  return { result: answer, cancel: () => pending.cancel() } satisfies Deferred
+  return { result: answer, cancel: () => pending.cancel() }
 }
 
 function unlock(session: Session, file: OpenFile, owner: bigint, isFlock: boolean): void {

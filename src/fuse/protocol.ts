@@ -49,8 +49,6 @@ export const attrFlag = {
 /** FOPEN_* */
 export const openReply = { keepCache: 1 << 1, cacheDir: 1 << 3 } as const
 
-/** FUSE_GETATTR_FH */
-export const getattrByHandle = 1
 /** FUSE_LK_FLOCK */
 export const lockIsFlock = 1
 /** FUSE_WRITE_CACHE */

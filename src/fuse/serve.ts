@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream'
 import { failure } from '../fs/failure.js'
 import type { FileTree, TreeNode } from '../fs/tree.js'
 import { MalformedMessage, Reader } from '../wire/fields.js'
-import { RequestLoop } from '../wire/request-loop.js'
+import { type Deferred, RequestLoop } from '../wire/request-loop.js'
 import { decodeRequest, printReply, printRequest, requestName } from './codec.js'
 import { Coherence } from './coherence.js'
 import { fileHandlers } from './file-handlers.js'
@@ -18,7 +18,6 @@ import { requestHeaderSize } from './protocol.js'
 import {
   type CachePolicy,
   completeDeferred,
-  type Deferred,
   type Handler,
   type Handlers,
   type Header,

@@ -3,6 +3,7 @@
 import type { FileTree, TreeNode } from '../fs/tree.js'
 import { Writer } from '../wire/fields.js'
 import type { Output } from '../wire/output.js'
+import type { Deferred } from '../wire/request-loop.js'
 import type { HandleTable } from './handle-table.js'
 import type { Request, RequestName } from './messages.js'
 import type { NodeTable } from './node-table.js'
@@ -20,14 +21,6 @@ export type CachePolicy = (typeof CACHE_POLICIES)[number]
 export interface Header {
   readonly nodeid: number
   readonly unique: bigint
-}
-
-/** A reply that is not ready yet. */
-export interface Deferred {
-  /** A negative errno, or a message made by `deferredMessage`. */
-  readonly result: Promise<number | Buffer>
-  /** Gives up, where that is possible. */
-  cancel?(): void
 }
 
 /** Of a request that has no reply. */

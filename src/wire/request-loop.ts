@@ -16,6 +16,14 @@ const turnRequests = 16
 /** How long the other side may take to read the last replies. */
 const lingerMs = 2000
 
+/** A reply that is not ready yet. */
+export interface Deferred {
+  /** A negative errno, or a message whose header is still to be filled in. */
+  readonly result: Promise<number | Buffer>
+  /** Gives up, where that is possible; the result then does not matter. */
+  cancel?(): void
+}
+
 export interface RequestLoopOptions {
   /** Sizes of a message, with its header. */
   readonly minSize: number
