@@ -10,7 +10,7 @@ import { runMain } from '../src/cli/main.js'
 import { UsageError } from '../src/errors.js'
 import { packageRoot } from '../src/version.js'
 import { cacheTable } from './bench/cache-table.js'
-import { guestTable } from './bench/guest-table.js'
+import { guestTable, nestedTable } from './bench/guest-table.js'
 import { need } from './bench/needs.js'
 import { plotTable } from './bench/plot.js'
 import { formatTable, reportTable, type TableReport } from './bench/report.js'
@@ -25,6 +25,7 @@ const tables: Readonly<Record<string, MeasureTable>> = {
   ssh: sshTable,
   cache: cacheTable,
   guest: guestTable,
+  nested: nestedTable,
   session: sessionTable,
 }
 

@@ -45,6 +45,7 @@ export interface FileServer {
 
 export interface FileHostEvents {
   taken(way: FileWay): void
+  /** Called with the protocol and each message, in one line. */
   readonly trace?: ((line: string) => void) | undefined
 }
 
@@ -125,7 +126,11 @@ export class FileHost {
     const protocol = protocolOf(first)
     if (protocol === undefined || !this.#options.protocols.includes(protocol)) return void stream.destroy()
     this.#events.taken({ by, protocol })
-    const options = { trace: this.#events.trace, signal: this.#end.signal }
+    const { trace } = this.#events
+    const options = {
+      trace: trace && ((line: string) => trace(`${protocol}: ${line}`)),
+      signal: this.#end.signal,
+    }
     this.#service =
       protocol === 'fuse'
         ? serveFuse(stream, this.#tree, { ...options, policy: this.#options.cachePolicy })
