@@ -11,6 +11,7 @@ import { UsageError } from '../src/errors.js'
 import { packageRoot } from '../src/version.js'
 import { cacheTable } from './bench/cache-table.js'
 import { guestTable, nestedTable } from './bench/guest-table.js'
+import { loopbackTable } from './bench/loopback-table.js'
 import { need } from './bench/needs.js'
 import { plotTable } from './bench/plot.js'
 import { formatTable, reportTable, type TableReport } from './bench/report.js'
@@ -27,6 +28,7 @@ const tables: Readonly<Record<string, MeasureTable>> = {
   guest: guestTable,
   nested: nestedTable,
   session: sessionTable,
+  loopback: loopbackTable,
 }
 
 const FLAGS = defineFlags({

@@ -41,12 +41,7 @@ python_check() { read -r file <$said && echo "${file#"$data"}"; }
 node_work() { LD_LIBRARY_PATH=$data/node/lib "$data/node/bin/node" -e 1; }
 node_check() { stat -c %s "$data/node/bin/node"; }
 
-make_drop() {
-  sync
-  [ -n "$KEEP_CACHES" ] || echo 3 >/proc/sys/vm/drop_caches
-}
-
-prepare() { make -s -C "$data/project" clean; }
+make_prepare() { make -s -C "$data/project" clean; }
 make_work() { make -s -C "$data/project" >$said 2>&1; }
 make_check() { "$data/project/program"; }
 
@@ -76,6 +71,7 @@ run() {
   elapsed=$((${end/./} - ${start/./}))
 }
 
+trap '[ -z "$mounting" ] || umount "$data"' EXIT
 remount || { echo "failed mount"; exit 1; }
 echo ready
 while read -r name passes; do

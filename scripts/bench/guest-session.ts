@@ -50,8 +50,8 @@ export class GuestSession implements AsyncDisposable {
   readonly #lines: AsyncIterator<string>
   #said = ''
 
-  private constructor(args: readonly string[], onRequest?: (name: string) => void) {
-    this.#child = startCpu(args)
+  private constructor(child: ChildProcess, onRequest?: (name: string) => void) {
+    this.#child = child
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
     this.#child.stdin!.on('error', () => {})
     createInterface({ input: this.#child.stderr! }).on('line', line => {
@@ -62,8 +62,13 @@ export class GuestSession implements AsyncDisposable {
   }
 
   /** Resolves when the files are there. `onRequest` gets the name of each of a session with -dbg9p. */
-  static async start(args: readonly string[], onRequest?: (name: string) => void): Promise<GuestSession> {
-    const session = new GuestSession(args, onRequest)
+  static start(args: readonly string[], onRequest?: (name: string) => void): Promise<GuestSession> {
+    return GuestSession.of(startCpu(args), onRequest)
+  }
+
+  /** Of a process that has the agent in it. Takes it over. */
+  static async of(child: ChildProcess, onRequest?: (name: string) => void): Promise<GuestSession> {
+    const session = new GuestSession(child, onRequest)
     try {
       const line = await session.#line(START_LIMIT_MS)
       if (line !== 'ready') throw session.#failure(line)
