@@ -44,7 +44,7 @@ const PLACES = {
   },
   emulated: {
     what: 'a guest whose processor is emulated, its host is not: what is done there is some 20 times as slow as here',
-    full: { files: 2000, mebibytes: 64, sources: 12 },
+    full: { files: 1000, mebibytes: 32, sources: 12 },
     quick: { files: 100, mebibytes: 4, sources: 1 },
   },
   nested: {
