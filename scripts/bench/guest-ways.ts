@@ -12,9 +12,15 @@ import type { Sshd } from './guest-sshd.js'
 import { SHARED_SYSTEM, SYSTEM, systemFstab } from './guest-system.js'
 import type { WorkSizes } from './guest-work.js'
 
-/** Ours over TCP, `9p tcp` being `cpu -srv` mounted by the guest's kernel without any ssh. */
-const OURS_TCP = ['9p ssh/tcp', '9p tcp', 'fuse ssh/tcp'] as const
-const OURS_VSOCK = ['9p ssh/vsock', '9p direct', 'fuse ssh/vsock', 'fuse direct'] as const
+/** `always` is -cache always, with writes gathered; `9p tcp` is `cpu -srv`, mounted by the guest's kernel without ssh. */
+const OURS_TCP = ['9p ssh/tcp', '9p tcp', 'fuse ssh/tcp', 'fuse always ssh/tcp'] as const
+const OURS_VSOCK = [
+  '9p ssh/vsock',
+  '9p direct',
+  'fuse ssh/vsock',
+  'fuse direct',
+  'fuse always direct',
+] as const
 /** `tmpfs` is the guest's own memory, without any way to the host. */
 const OTHERS = ['virtio-9p', 'virtiofs', 'sshfs', 'tmpfs'] as const
 export type Way = (typeof OURS_TCP | typeof OURS_VSOCK | typeof OTHERS)[number]
@@ -53,6 +59,8 @@ export function sessionArguments(scene: WayScene, way: Way): string[] {
       return by('9p', ...tcpHost(scene))
     case 'fuse ssh/tcp':
       return by('fuse', ...tcpHost(scene))
+    case 'fuse always ssh/tcp':
+      return by('fuse', '-cache', 'always', ...tcpHost(scene))
     case '9p ssh/vsock':
       return by('9p', '-direct=false', ...vsockHost(machine))
     case 'fuse ssh/vsock':
@@ -61,6 +69,8 @@ export function sessionArguments(scene: WayScene, way: Way): string[] {
       return by('9p', ...vsockHost(machine))
     case 'fuse direct':
       return by('fuse', ...vsockHost(machine))
+    case 'fuse always direct':
+      return by('fuse', '-cache', 'always', ...vsockHost(machine))
     case '9p tcp':
       return by9P(`${HOST_ADDRESS} ${DATA} 9p trans=tcp,port=${scene.servePort},msize=1048576,${CACHED} 0 0`)
     case 'virtio-9p': // as ours, but for the size: this is the most that virtio has
