@@ -56,7 +56,10 @@ for (const subordinate of [false, true]) {
 
   t.test(`the suite, by a user ${who}`, async t => {
     const user = rootlessUser(t, { subordinate })
-    sessionSuite(t, await startCpud(t, 'unix', { user, files: 'fuse' }))
+    const cpud = await startCpud(t, 'unix', { user, files: 'fuse' })
+    const kind = subordinate ? 'in which ids are what they are here' : 'in which this user is root'
+    t.ok(await eventually(() => cpud.log().includes(`each session in a user namespace, ${kind}`)))
+    sessionSuite(t, cpud)
   })
 
   t.test(`the files of a client are those of a user ${who}`, async t => {
