@@ -7,6 +7,7 @@ import { serve9P } from '../9p/serve.js'
 import { CpuError } from '../errors.js'
 import { openTree } from '../fs/open-tree.js'
 import type { FileTree } from '../fs/tree.js'
+import { requests } from '../fuse/messages.js'
 import { serveFuse } from '../fuse/serve.js'
 import type { CachePolicy } from '../fuse/session.js'
 import { VMADDR_CID_ANY, VMADDR_PORT_ANY } from '../linux/vsock.js'
@@ -139,10 +140,11 @@ export class FileHost {
   }
 }
 
-/** By the first message: Tversion (100, no tag) or INIT (26). */
+/** By the first message: Tversion (100, no tag), or what may begin FUSE. */
 function protocolOf(first: Buffer): FileProtocol | undefined {
   if (first[4] === 100) return '9p'
-  return first.readUInt32LE(4) === 26 ? 'fuse' : undefined
+  const opcode = first.readUInt32LE(4)
+  return [requests.INIT, requests.SESSION_IDS].some(known => known.opcode === opcode) ? 'fuse' : undefined
 }
 
 /** Takes exactly so many bytes from `stream`, leaving what follows; rejects when they do not come. */

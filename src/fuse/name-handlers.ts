@@ -4,6 +4,7 @@ import { type Failure, failure } from '../fs/failure.js'
 import { type AttributeChange, statfsRecordSize, type Time, type TreeNode } from '../fs/tree.js'
 import { modeOf, replyAbsent, replyAttributes, replyEntry } from './entry.js'
 import type { Request } from './messages.js'
+import type { Owners } from './owners.js'
 import { attrFlag, ROOT_ID } from './protocol.js'
 import { type Handlers, noReply, type Reply, type Session } from './session.js'
 
@@ -70,7 +71,7 @@ export const nameHandlers: Handlers<
     if (node === undefined) return failure.ESTALE
     const file = request.valid & attrFlag.fh ? session.handles.get(request.fh) : undefined
     if (file !== undefined && file.node !== node) return failure.EBADF
-    const result = session.tree.setAttributes(node, changeOf(request), file)
+    const result = session.tree.setAttributes(node, changeOf(request, session.owners), file)
     if (result < 0) return result
     if (request.valid & attrFlag.killSuidgid) dropPrivileges(session, node)
     return replyAttributes(session, node, session.nodes.validity(nodeid), reply)
@@ -221,13 +222,13 @@ function minor(device: number): number {
   return (device & 0xff) | ((device >>> 12) & 0xfff00)
 }
 
-function changeOf(request: Request<'SETATTR'>): AttributeChange {
+function changeOf(request: Request<'SETATTR'>, owners: Owners | undefined): AttributeChange {
   const { valid } = request
   const has = (flag: number) => (valid & flag) !== 0
   return {
     mode: has(attrFlag.mode) ? request.mode & 0o7777 : undefined,
-    uid: has(attrFlag.uid) ? request.uid : undefined,
-    gid: has(attrFlag.gid) ? request.gid : undefined,
+    uid: has(attrFlag.uid) ? (owners?.uidHere(request.uid) ?? request.uid) : undefined,
+    gid: has(attrFlag.gid) ? (owners?.gidHere(request.gid) ?? request.gid) : undefined,
     size: has(attrFlag.size) ? request.size : undefined,
     accessTime: has(attrFlag.atime)
       ? time(has(attrFlag.atimeNow), request.atime, request.atimensec)

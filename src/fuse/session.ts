@@ -7,6 +7,7 @@ import type { Deferred } from '../wire/request-loop.js'
 import type { HandleTable } from './handle-table.js'
 import type { Request, RequestName } from './messages.js'
 import type { NodeTable } from './node-table.js'
+import type { Owners } from './owners.js'
 import { replyHeaderSize } from './protocol.js'
 
 /**
@@ -45,6 +46,8 @@ export interface Session {
   readonly policy: CachePolicy
   /** Whether INIT was answered. */
   isInitialised: boolean
+  /** Set where the session's user has other ids than this process. */
+  owners: Owners | undefined
   /** Whether the kernel is told that files need not be opened. */
   opensImplicitly: boolean
   /** The largest read or write. */

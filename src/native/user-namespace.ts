@@ -56,6 +56,11 @@ export function chooseUserNamespace(of: Subordination): UserNamespace {
   return { uids: keepOwn(uid, uids), gids: keepOwn(gid, gids), subordinate: true }
 }
 
+/** Whom this process's user is in it. */
+export function idsInside({ subordinate }: UserNamespace): { uid: number; gid: number } {
+  return subordinate ? { uid: process.geteuid!(), gid: process.getegid!() } : { uid: 0, gid: 0 }
+}
+
 /** chooseUserNamespace for this process. */
 export function userNamespaceHere(): UserNamespace {
   const [uid, gid] = [process.geteuid!(), process.getegid!()]
@@ -75,7 +80,9 @@ const CAP_SYS_ADMIN = 21n
 /** Whether this process may mount as it is; else its sessions need a user namespace. */
 export function mayMountHere(): boolean {
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1]
-  return ((BigInt(`0x${effective ?? '0'}`) >> CAP_SYS_ADMIN) & 1n) === 1n
+  // PID 1 asks before it has mounted /proc
+  if (effective === undefined) return process.geteuid!() === 0
+  return ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n
 }
 
 /** Lines `name:first:count`; a user id may stand for the name, in both files. */
