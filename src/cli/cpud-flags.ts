@@ -38,5 +38,5 @@ export const CPUD_HELP: HelpText = {
     { command: 'cpud -init', does: 'as /init of an initramfs' },
   ],
   footer:
-    'Run by an ordinary user, it serves files by FUSE (cpu -files fuse) in user namespaces; 9P, other file systems and -init take root.',
+    'Run by an ordinary user, it has files by FUSE alone, in user namespaces; 9P, other file systems and -init take root.',
 }

@@ -49,7 +49,7 @@ function chooseProtocol({ protocols, sessionIds }: FileOffer): FileProtocol {
   if (sessionIds !== undefined) {
     if (offersFuse) return 'fuse'
     throw new CpuError('ERR_CPU_FILES', 'cpud runs as an ordinary user here, who cannot mount 9P', {
-      remedy: 'use -files fuse, or run cpud as root',
+      remedy: 'leave out -files 9p, or run cpud as root',
     })
   }
   if (offersFuse && hasFuse()) return 'fuse'

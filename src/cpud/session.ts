@@ -217,7 +217,7 @@ function signalNumber(name: string): number {
 function describeFailure(failure: ProgramFailure, name: Buffer): string {
   const { step, error } = failure
   if (step?.op === 'mount' && step.type === '9p' && error.code === 'ENODEV')
-    return `${error.message} (this kernel has no 9P: use -files fuse, or boot one that has)`
+    return `${error.message} (this kernel has no 9P: leave out -files 9p, or boot one that has)`
   if (failure.stage !== 'exec') return describeError(error)
   if (failure.exitCode === 127) return `${name}: command not found`
   return `${name}: cannot be executed: ${error.message}`

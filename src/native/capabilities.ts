@@ -4,10 +4,11 @@ import { readFileSync } from 'node:fs'
 /** linux/capability.h */
 export const capability = { dacOverride: 1n, sysAdmin: 21n } as const
 
-/** False also where there is no procfs to tell. */
+/** Where there is no procfs to tell, as before PID 1 has mounted it, root is. */
 export function isCapable(wanted: bigint): boolean {
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1]
-  return ((BigInt(`0x${effective ?? '0'}`) >> wanted) & 1n) === 1n
+  if (effective === undefined) return process.geteuid?.() === 0
+  return ((BigInt(`0x${effective}`) >> wanted) & 1n) === 1n
 }
 
 /** Whether that holds for files of every owner: in a user namespace it does for those of its own users only. */

@@ -6,6 +6,7 @@ import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { promisify } from 'node:util'
 import { CpuError } from '../errors.js'
+import { capability, isCapable } from './capabilities.js'
 
 /** A line of uid_map or gid_map: `count` ids from `inside` on are those from `outside` on. */
 export interface IdRange {
@@ -74,15 +75,9 @@ export function userNamespaceHere(): UserNamespace {
   })
 }
 
-/** capability.h */
-const CAP_SYS_ADMIN = 21n
-
 /** Whether this process may mount as it is; else its sessions need a user namespace. */
 export function mayMountHere(): boolean {
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1]
-  // PID 1 asks before it has mounted /proc
-  if (effective === undefined) return process.geteuid!() === 0
-  return ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n
+  return isCapable(capability.sysAdmin)
 }
 
 /** Lines `name:first:count`; a user id may stand for the name, in both files. */

@@ -159,7 +159,7 @@ tmpfs /srv tmpfs
   t.match(ninep, {
     code: 255,
     stderr:
-      'cpud: cpud runs as an ordinary user here, who cannot mount 9P (use -files fuse, or run cpud as root)\n',
+      'cpud: cpud runs as an ordinary user here, who cannot mount 9P (leave out -files 9p, or run cpud as root)\n',
   })
   const place9 = await sh('true', ['-namespace', '+/missing=/etc'])
   t.match(place9, {
