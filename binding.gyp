@@ -10,6 +10,7 @@
           "sources": [
             "addon/module.cc",
             "addon/stream.cc",
+            "addon/polling.cc",
             "addon/vsock.cc",
             "addon/pty.cc",
             "addon/spawn.cc",

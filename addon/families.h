@@ -6,6 +6,7 @@
 namespace cpu {
 
 void InitStream(Napi::Env env, Napi::Object exports);
+void InitPolling(Napi::Env env, Napi::Object exports);
 void InitVsock(Napi::Env env, Napi::Object exports);
 void InitPty(Napi::Env env, Napi::Object exports);
 void InitSpawn(Napi::Env env, Napi::Object exports);

@@ -22,12 +22,12 @@ class Handle : public Napi::ObjectWrap<Self> {
     return loop;
   }
 
-  // From here on the object stays alive until the handle is closed.
-  void Opened(const char* resource_name, Napi::Function on_closed) {
+  // From here on the object stays alive until the handle is closed. `on_closed` may be missing.
+  void Opened(const char* resource_name, Napi::Function on_closed = {}) {
     uv_.data = static_cast<Self*>(this);
     open_ = true;
     this->Ref();
-    on_closed_ = Napi::Persistent(on_closed);
+    if (!on_closed.IsEmpty()) on_closed_ = Napi::Persistent(on_closed);
     context_ = std::make_unique<Napi::AsyncContext>(this->Env(), resource_name, this->Value());
     napi_add_async_cleanup_hook(this->Env(), OnEnvironmentEnd, this, &hook_);
   }

@@ -4,6 +4,7 @@
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   cpu::InitStream(env, exports);
+  cpu::InitPolling(env, exports);
   cpu::InitVsock(env, exports);
   cpu::InitPty(env, exports);
   cpu::InitSpawn(env, exports);

@@ -6,6 +6,7 @@
 import { binding, check } from '../native/binding.js'
 import { type Device, DeviceTable, fileId } from './device.js'
 import { failure } from './failure.js'
+import { breakRing } from './ring.js'
 import type { ByteString, FileKind, TreeNode } from './tree.js'
 import { statfsRecordSize } from './tree.js'
 
@@ -199,15 +200,7 @@ export class InodeTable {
   /** Records where the inode was last seen. */
   place(inode: Inode, parent: Inode, name: ByteString): void {
     if (inode === this.root || (inode.parent === parent && inode.name === name)) return
-    // What is recorded may be out of date where others moved directories about: never let it become a ring.
-    let above: Inode | undefined = inode.kind === 'directory' ? parent : undefined
-    for (; above !== undefined; above = above.parent) {
-      if (above === inode) return
-      if (above.parent === inode) {
-        this.forgetName(above)
-        break
-      }
-    }
+    if (inode.kind === 'directory' && !breakRing(inode, parent, above => this.forgetName(above))) return
     const before = inode.parent
     parent.references++
     inode.parent = parent

@@ -8,6 +8,7 @@ import { errnoDescription, errnoName } from '../linux/errno.js'
 import { DeviceTable, fileId } from './device.js'
 import { type Failure, failure } from './failure.js'
 import { attempt, bytes, modeTypeMask, status, systemFlags } from './path-system.js'
+import { breakRing } from './ring.js'
 import { type ByteString, type FileKind, type OpenFile, openFlag, type TreeNode } from './tree.js'
 
 const kinds = new Map<number, FileKind>([
@@ -145,15 +146,7 @@ export class PathTable {
 
   /** Records where the node was last seen. */
   place(node: PathNode, parent: PathNode, name: ByteString): void {
-    if (node === this.root) return
-    // What is recorded may be out of date where others moved directories about: never let it become a ring.
-    for (let above: PathNode | undefined = parent; above !== undefined; above = above.parent) {
-      if (above === node) return
-      if (above.parent === node) {
-        this.forgetName(above)
-        break
-      }
-    }
+    if (node === this.root || !breakRing(node, parent, above => this.forgetName(above))) return
     const before = node.parent
     parent.references++
     node.parent = parent

@@ -10,6 +10,7 @@ import { errnoDescription, errnoName } from '../linux/errno.js'
 import type { FilesBinding } from './files-binding.js'
 import type { FuseBinding } from './fuse-binding.js'
 import type { MountBinding } from './mount-binding.js'
+import type { PollingBinding } from './polling-binding.js'
 import type { PtyBinding } from './pty-binding.js'
 import type { SpawnBinding } from './spawn-binding.js'
 import type { StreamBinding } from './stream-binding.js'
@@ -19,6 +20,7 @@ import type { WatchBinding } from './watch-binding.js'
 
 /** All native functions; each family's interface says what they return. */
 export type Binding = StreamBinding &
+  PollingBinding &
   VsockBinding &
   PtyBinding &
   SpawnBinding &

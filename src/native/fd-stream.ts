@@ -20,6 +20,8 @@ export interface FdStreamOptions {
 }
 
 const slabBytes = 64 * 1024
+/** As much as a socket holds by default: what is lent is there once, and the fewer reads, the better. */
+const lentSlabBytes = 256 * 1024
 /** A read of at least this much keeps the slab it is in; a smaller one is copied out of it. */
 const handOffBytes = slabBytes / 4
 
@@ -101,6 +103,7 @@ export class FdStream extends Duplex {
    */
   lendReads(): void {
     this.#lendsReads = true
+    if (this.#slab.length > 0 && this.#handle) this.#newSlab(this.#handle)
   }
 
   override _read(): void {
@@ -114,7 +117,7 @@ export class FdStream extends Duplex {
   }
 
   #newSlab(handle: NativeStream): void {
-    this.#slab = Buffer.allocUnsafeSlow(slabBytes)
+    this.#slab = Buffer.allocUnsafeSlow(this.#lendsReads ? lentSlabBytes : slabBytes)
     handle.setReadBuffer(this.#slab)
   }
 

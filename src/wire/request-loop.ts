@@ -3,6 +3,7 @@
 // flood of them does not keep others from their turn.
 
 import type { Duplex } from 'node:stream'
+import { BusyWait } from './busy-wait.js'
 import { FrameSplitter } from './framing.js'
 import { Output } from './output.js'
 
@@ -10,9 +11,13 @@ import { Output } from './output.js'
 const maxUnsent = 8 * 1024 * 1024
 /** What a reply that is not ready yet counts as, besides its data. */
 const deferredCost = 1024
-/** How long requests that lie there are handled before it is the turn of other connections, and how many at least. */
+/**
+ * How long requests that lie there are handled before it is the turn of other connections. To look at the clock takes
+ * as long as some requests do, so that is done only after so many of them, or so many bytes of replies.
+ */
 const turnMs = 10
-const turnRequests = 16
+const clockRequests = 16
+const clockBytes = 65536
 /** How long the other side may take to read the last replies. */
 const lingerMs = 2000
 
@@ -44,8 +49,12 @@ export class RequestLoop {
   /** What the replies that are not ready may come to. */
   #deferredBytes = 0
   #isEnded = false
+  readonly #wait = new BusyWait()
+  #isContinuing = false
   #turnEnd = 0
-  #turnRequests = 0
+  /** Requests since the clock was looked at, and what was on its way out then. */
+  #requests = 0
+  #unsent = 0
 
   /** The stream's write callbacks must mean that it has no more use for the bytes. */
   constructor(stream: Duplex, options: RequestLoopOptions) {
@@ -97,6 +106,7 @@ export class RequestLoop {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#options.onEnd(reason)
+    this.#wait.close()
     this.#hangUp()
   }
 
@@ -104,15 +114,25 @@ export class RequestLoop {
     return this.output.unsent + this.#deferredBytes > maxUnsent
   }
 
-  /** Takes up the requests left lying when too much was on its way out. */
+  /**
+   * Takes up the requests left lying, if there is room for the replies; in another turn, though a stream may call back
+   * for what it has taken in this one.
+   */
   #continue(): void {
-    if (this.#isEnded || this.#isFull || !this.#stream.isPaused()) return
-    this.#work(() => this.#frames.resume())
+    if (this.#isEnded || this.#isFull || this.#isContinuing || !this.#stream.isPaused()) return
+    this.#isContinuing = true
+    setImmediate(() => {
+      this.#isContinuing = false
+      this.#work(() => this.#frames.resume())
+    })
   }
 
   #work(handleFrames: () => void): void {
     if (this.#isEnded) return
+    this.#wait.end()
     this.#turnEnd = performance.now() + turnMs
+    this.#requests = 0
+    this.#unsent = this.output.unsent
     try {
       handleFrames()
     } catch (error) {
@@ -125,8 +145,11 @@ export class RequestLoop {
     this.output.flush()
     if (this.#frames.isHeld || this.#isFull) {
       this.#stream.pause()
-      if (!this.#isFull) setImmediate(() => this.#continue())
-    } else if (this.#stream.isPaused()) this.#stream.resume()
+      this.#continue()
+      return
+    }
+    if (this.#stream.isPaused()) this.#stream.resume()
+    this.#wait.begin()
   }
 
   /** Whether to go on with the next message that is there. */
@@ -136,7 +159,11 @@ export class RequestLoop {
   }
 
   get #isTurnOver(): boolean {
-    return ++this.#turnRequests % turnRequests === 0 && performance.now() > this.#turnEnd
+    const { unsent } = this.output
+    if (++this.#requests < clockRequests && unsent - this.#unsent < clockBytes) return false
+    this.#requests = 0
+    this.#unsent = unsent
+    return performance.now() > this.#turnEnd
   }
 
   #hangUp(): void {
