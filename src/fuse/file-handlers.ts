@@ -2,7 +2,7 @@
 
 import { type Failure, failure } from '../fs/failure.js'
 import type { LockRegion, LockType, OpenFile, TreeNode } from '../fs/tree.js'
-import type { Writer } from '../wire/fields.js'
+import { Writer } from '../wire/fields.js'
 import { replyDirectory } from './directory.js'
 import { entrySize, putEntry } from './entry.js'
 import type { Purpose } from './handle-table.js'
@@ -32,6 +32,8 @@ import {
 
 /** struct fuse_open_out */
 const openSize = 16
+/** struct fuse_write_out */
+const writeSize = 8
 /** struct fuse_lk_out */
 const lockSize = 24
 const maxWaitingLocks = 1024
@@ -96,14 +98,16 @@ export const fileHandlers: Handlers<
     const purpose = !isCached && request.flags & O_APPEND ? 'append' : 'write'
     const file = find(session, nodeid, isCached ? 0n : request.fh, purpose)
     if (typeof file === 'number') return file
+    const wasWritten = (count: number, to: Writer) => {
+      if (writeFlags & writeKillSuidgid) dropPrivileges(session, file.node)
+      to.u32(count)
+      to.u32(0)
+    }
     const count = session.tree.write(file, data, 0, size, offset)
-    if (count === failure.EAGAIN) return { result: writeWaiting(session, file, data, offset) }
+    if (count === failure.EAGAIN) return { result: writeWaiting(session, file, data, offset, wasWritten) }
     if (count < 0) return count
-    if (writeFlags & writeKillSuidgid) dropPrivileges(session, file.node)
-    const to = reply.body(8)
-    to.u32(count)
-    to.u32(0)
-    return reply.end(8)
+    wasWritten(count, reply.body(writeSize))
+    return reply.end(writeSize)
   },
 
   /** Each close of a file; wanted only where locks are ours. */
@@ -195,12 +199,20 @@ async function readWaiting(session: Session, file: OpenFile, count: number, offs
   return size < message.length / 2 ? Buffer.from(message.subarray(0, size)) : message.subarray(0, size)
 }
 
-async function writeWaiting(session: Session, file: OpenFile, data: Buffer, offset: bigint) {
+async function writeWaiting(
+  session: Session,
+  file: OpenFile,
+  data: Buffer,
+  offset: bigint,
+  wasWritten: (count: number, to: Writer) => void,
+) {
   const copy = Buffer.from(data) // the message's memory may be used again by then
-  const written = await session.tree.writeWaiting(file, copy, 0, copy.length, offset)
-  if (written < 0) return written
-  const message = deferredMessage(8).fill(0)
-  message.writeUInt32LE(written, replyHeaderSize)
+  const count = await session.tree.writeWaiting(file, copy, 0, copy.length, offset)
+  if (count < 0) return count
+  const message = deferredMessage(writeSize)
+  const to = new Writer(message)
+  to.skip(replyHeaderSize)
+  wasWritten(count, to)
   return message
 }
 
