@@ -23,7 +23,7 @@ export function putAttributes(session: Session, node: TreeNode, to: Writer): num
   const result = session.tree.attributes(node, record, 0)
   if (result < 0) return result
   to.u64(node.id)
-  copy64(to, at.size)
+  to.u64(BigInt(session.madeUp.sizeOf(node) ?? view.getBigUint64(at.size, true)))
   copy64(to, at.blocks)
   for (const time of times) copy64(to, time)
   for (const time of times) copy32(to, time + 8)
@@ -48,15 +48,19 @@ function attributeValidity(validity: number): number {
 
 /** Replies with the attributes of a node. */
 export function replyAttributes(session: Session, node: TreeNode, validity: number, reply: Reply): number {
-  const to = reply.body(attrReplySize)
+  const result = putAttributesReply(session, node, validity, reply.body(attrReplySize))
+  return result < 0 ? result : reply.end(attrReplySize)
+}
+
+/** Writes struct fuse_attr_out. */
+export function putAttributesReply(session: Session, node: TreeNode, validity: number, to: Writer): number {
   const start = to.at
   to.skip(16)
   const result = putAttributes(session, node, to)
-  if (result < 0) return result
   to.at = start
   to.u64(BigInt(attributeValidity(validity)))
   to.u64(0n)
-  return reply.end(attrReplySize)
+  return result
 }
 
 /**

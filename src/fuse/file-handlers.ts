@@ -6,6 +6,7 @@ import { Writer } from '../wire/fields.js'
 import { replyDirectory } from './directory.js'
 import { entrySize, putEntry } from './entry.js'
 import type { Purpose } from './handle-table.js'
+import { isMadeUp, readWhole } from './made-up-files.js'
 import type { Request } from './messages.js'
 import { dropPrivileges } from './name-handlers.js'
 import {
@@ -84,6 +85,13 @@ export const fileHandlers: Handlers<
     const file = find(session, nodeid, fh, 'read')
     if (typeof file === 'number') return file
     const count = Math.min(size, session.maxWrite)
+    if (fh === 0n && isMadeUp(file.node)) {
+      const content = session.madeUp.contentOf(file.node, offset, count)
+      if (content === undefined) return { result: readMadeUp(session, file, count, offset) }
+      const to = reply.body(content.length)
+      to.bytes.set(content, to.at)
+      return reply.end(content.length)
+    }
     const to = reply.body(count)
     const length = session.tree.read(file, to.bytes, to.at, count, offset)
     if (length >= 0) return reply.end(length)
@@ -99,6 +107,7 @@ export const fileHandlers: Handlers<
     const file = find(session, nodeid, isCached ? 0n : request.fh, purpose)
     if (typeof file === 'number') return file
     const wasWritten = (count: number, to: Writer) => {
+      session.madeUp.mayChange(file.node)
       if (writeFlags & writeKillSuidgid) dropPrivileges(session, file.node)
       to.u32(count)
       to.u32(0)
@@ -181,7 +190,7 @@ function open(
 /** struct fuse_open_out */
 function putOpened(session: Session, file: OpenFile, cacheFlags: number, to: Writer): void {
   to.u64(BigInt(session.handles.add(file)))
-  to.u32(session.policy === 'strict' ? 0 : cacheFlags)
+  to.u32(isMadeUp(file.node) ? openReply.directIo : session.policy === 'strict' ? 0 : cacheFlags)
   to.u32(0)
 }
 
@@ -197,6 +206,15 @@ async function readWaiting(session: Session, file: OpenFile, count: number, offs
   const size = replyHeaderSize + length
   // A short answer must not keep the memory of a long one until it is sent.
   return size < message.length / 2 ? Buffer.from(message.subarray(0, size)) : message.subarray(0, size)
+}
+
+/** Of a file that the kernel caches although it is made up: to it, less than was asked for is the end. */
+async function readMadeUp(session: Session, file: OpenFile, count: number, offset: bigint) {
+  const bytes = await readWhole(session.tree, file, offset, count)
+  if (typeof bytes === 'number') return bytes
+  const message = deferredMessage(bytes.length)
+  bytes.copy(message, replyHeaderSize)
+  return message
 }
 
 async function writeWaiting(

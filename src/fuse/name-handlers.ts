@@ -2,10 +2,18 @@
 
 import { type Failure, failure } from '../fs/failure.js'
 import { type AttributeChange, statfsRecordSize, type Time, type TreeNode } from '../fs/tree.js'
-import { modeOf, replyAbsent, replyAttributes, replyEntry } from './entry.js'
+import { Writer } from '../wire/fields.js'
+import {
+  attrReplySize,
+  modeOf,
+  putAttributesReply,
+  replyAbsent,
+  replyAttributes,
+  replyEntry,
+} from './entry.js'
 import type { Request } from './messages.js'
-import { attrFlag, ROOT_ID } from './protocol.js'
-import { type Handlers, noReply, type Reply, type Session } from './session.js'
+import { attrFlag, getattrByFile, ROOT_ID, replyHeaderSize } from './protocol.js'
+import { deferredMessage, type Handlers, noReply, type Reply, type Session } from './session.js'
 
 /** PATH_MAX */
 const maxTarget = 4096
@@ -42,7 +50,10 @@ export const nameHandlers: Handlers<
   LOOKUP: (session, { name }, { nodeid }, reply) =>
     inDirectory(session, nodeid, (directory, validity) => {
       const node = session.tree.lookup(directory, name)
-      if (typeof node !== 'number') return replyEntry(session, node, validity, reply)
+      if (typeof node !== 'number') {
+        session.madeUp.mayChange(node)
+        return replyEntry(session, node, validity, reply)
+      }
       return node === failure.ENOENT && validity > 0 ? replyAbsent(validity, reply) : node
     }),
 
@@ -57,11 +68,13 @@ export const nameHandlers: Handlers<
     return noReply
   },
 
-  GETATTR(session, _request, { nodeid }, reply) {
+  GETATTR(session, { flags }, { nodeid }, reply) {
     const node = session.nodes.get(nodeid)
     if (node === undefined) return failure.ESTALE
     // Nobody was told of the root by name.
     const validity = nodeid === ROOT_ID ? session.validity(node) : session.nodes.validity(nodeid)
+    if (flags & getattrByFile && session.opensImplicitly && session.madeUp.mustFetch(node))
+      return { result: attributesToRead(session, node, validity) }
     return replyAttributes(session, node, validity, reply)
   },
 
@@ -159,6 +172,17 @@ export function dropPrivileges(session: Session, node: TreeNode): void {
   if ((mode & typeMask) !== regularFile) return
   const dropped = setUserId | (mode & groupExecute ? setGroupId : 0)
   if (mode & dropped) session.tree.setAttributes(node, { mode: mode & 0o7777 & ~dropped })
+}
+
+async function attributesToRead(session: Session, node: TreeNode, validity: number) {
+  session.tree.retain(node)
+  const message = deferredMessage(attrReplySize)
+  const to = new Writer(message)
+  to.skip(replyHeaderSize)
+  const fetched = await session.madeUp.fetch(node)
+  const result = fetched < 0 ? fetched : putAttributesReply(session, node, validity, to)
+  session.tree.release(node)
+  return result < 0 ? result : message
 }
 
 function inDirectory(

@@ -46,8 +46,11 @@ export const attrFlag = {
   killSuidgid: 1 << 11,
 } as const
 
+/** FUSE_GETATTR_FH: asked by way of an open file, by reads and seeks but never by stat(2). */
+export const getattrByFile = 1
+
 /** FOPEN_* */
-export const openReply = { keepCache: 1 << 1, cacheDir: 1 << 3 } as const
+export const openReply = { directIo: 1 << 0, keepCache: 1 << 1, cacheDir: 1 << 3 } as const
 
 /** FUSE_LK_FLOCK */
 export const lockIsFlock = 1

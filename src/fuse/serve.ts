@@ -11,6 +11,7 @@ import { Coherence } from './coherence.js'
 import { fileHandlers } from './file-handlers.js'
 import { HandleTable } from './handle-table.js'
 import { initHandlers } from './init-handlers.js'
+import { MadeUpFiles } from './made-up-files.js'
 import type { Request, RequestName } from './messages.js'
 import { nameHandlers } from './name-handlers.js'
 import { NodeTable } from './node-table.js'
@@ -69,6 +70,7 @@ class Connection implements Session {
   readonly tree: FileTree
   readonly nodes: NodeTable
   readonly handles: HandleTable
+  readonly madeUp: MadeUpFiles
   readonly policy: CachePolicy
   readonly maxWrite = maxWrite
   opensImplicitly = false
@@ -87,6 +89,7 @@ class Connection implements Session {
     this.policy = options.policy ?? 'auto'
     this.nodes = new NodeTable(tree, options.maxNodes ?? defaultMaxNodes, node => this.#forgotten(node))
     this.handles = new HandleTable(tree, maxHandles)
+    this.madeUp = new MadeUpFiles(tree)
     this.#trace = options.trace
     this.#resolve = resolve
     this.#coherence = new Coherence(this.policy, tree, this.nodes, {
@@ -131,6 +134,7 @@ class Connection implements Session {
 
   #forgotten(node: TreeNode): void {
     this.handles.drop(node)
+    this.madeUp.forget(node)
     if (!this.#loop.isEnded) this.#coherence.forget(node)
   }
 

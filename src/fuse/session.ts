@@ -5,6 +5,7 @@ import { Writer } from '../wire/fields.js'
 import type { Output } from '../wire/output.js'
 import type { Deferred } from '../wire/request-loop.js'
 import type { HandleTable } from './handle-table.js'
+import type { MadeUpFiles } from './made-up-files.js'
 import type { Request, RequestName } from './messages.js'
 import type { NodeTable } from './node-table.js'
 import { replyHeaderSize } from './protocol.js'
@@ -42,6 +43,7 @@ export interface Session {
   readonly tree: FileTree
   readonly nodes: NodeTable
   readonly handles: HandleTable
+  readonly madeUp: MadeUpFiles
   readonly policy: CachePolicy
   /** Whether INIT was answered. */
   isInitialised: boolean
