@@ -29,7 +29,7 @@ namespace {
 // The largest message either way: 1 MiB of data and what stands before it.
 constexpr size_t kMaxMessage = (1 << 20) + 4096;
 constexpr size_t kMaxNotification = 4096;
-constexpr size_t kMaxQueuedNotifications = 8 << 20;
+constexpr size_t kMaxQueuedNotifications = 64 << 20;
 constexpr int kDrainIntervalMs = 20;
 constexpr int kMountIntervalMs = 2;
 
@@ -106,8 +106,9 @@ class Pump {
     for (;;) {
       notified_.wait(lock, [this] { return drained_ || !notifications_.empty(); });
       if (drained_) break;
-      std::string message = std::move(notifications_.front());
+      std::string message = *notifications_.front();
       notifications_.pop_front();
+      distinct_.erase(message);
       queued_ -= message.size();
       lock.unlock();
       // ENOENT: it is not cached.
@@ -192,8 +193,10 @@ class Pump {
   bool Queue(std::string message) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (queued_ + message.size() > kMaxQueuedNotifications) return false;
-    queued_ += message.size();
-    notifications_.push_back(std::move(message));
+    auto [place, is_new] = distinct_.insert(std::move(message));
+    if (!is_new) return true;
+    queued_ += place->size();
+    notifications_.push_back(&*place);
     notified_.notify_one();
     return true;
   }
@@ -228,7 +231,9 @@ class Pump {
   std::mutex mutex_;
   std::condition_variable notified_;
   std::unordered_set<uint64_t> outstanding_;
-  std::deque<std::string> notifications_;
+  // Each once, however often it comes while it waits.
+  std::unordered_set<std::string> distinct_;
+  std::deque<const std::string*> notifications_;
   size_t queued_ = 0;
 };
 

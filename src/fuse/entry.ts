@@ -1,9 +1,10 @@
 // Attributes and entries as FUSE has them, from the records of a FileTree.
 
 import { failure } from '../fs/failure.js'
-import { attributeRecordSize, type TreeNode } from '../fs/tree.js'
+import { attributeRecordSize, type ByteString, type TreeNode } from '../fs/tree.js'
 import type { Writer } from '../wire/fields.js'
 import type { Reply, Session } from './session.js'
+import { absent } from './told-names.js'
 
 /** struct fuse_attr, fuse_attr_out, fuse_entry_out */
 export const attrSize = 88
@@ -41,9 +42,11 @@ export function modeOf(session: Session, node: TreeNode): number {
  * The seconds for which attributes just written hold, where names hold for `validity`. Those of a file with other
  * names can change without a word from the directory that is watched.
  */
-function attributeValidity(validity: number): number {
+function attributeValidity(session: Session, node: TreeNode, validity: number): number {
   const isFile = (view.getUint32(at.mode, true) & typeMask) === regularFile
-  return isFile && view.getUint32(at.nlink, true) > 1 ? Math.min(validity, 1) : validity
+  return isFile && view.getUint32(at.nlink, true) > 1
+    ? Math.min(validity, 1)
+    : session.attributeValidity(node, validity)
 }
 
 /** Replies with the attributes of a node. */
@@ -58,16 +61,22 @@ export function putAttributesReply(session: Session, node: TreeNode, validity: n
   to.skip(16)
   const result = putAttributes(session, node, to)
   to.at = start
-  to.u64(BigInt(attributeValidity(validity)))
+  to.u64(BigInt(attributeValidity(session, node, validity)))
   to.u64(0n)
   return result
 }
 
 /**
- * Writes struct fuse_entry_out, by which the kernel gets to know the node once more. Takes over the caller's
- * reference, which is released when that fails.
+ * Writes struct fuse_entry_out, by which the kernel gets to know the node once more, by that name. Takes over the
+ * caller's reference, which is released when that fails.
  */
-export function putEntry(session: Session, node: TreeNode, validity: number, to: Writer): number {
+export function putEntry(
+  session: Session,
+  directory: TreeNode,
+  name: ByteString,
+  node: TreeNode,
+  to: Writer,
+): number {
   const start = to.at
   to.skip(entrySize - attrSize)
   const isNew = session.nodes.idOf(node) === undefined
@@ -78,23 +87,34 @@ export function putEntry(session: Session, node: TreeNode, validity: number, to:
   }
   const end = to.at
   to.at = start
-  to.u64(BigInt(session.nodes.add(node, validity)))
+  const id = session.nodes.add(node)
+  const validity = session.told(directory, name, id)
+  session.nodes.setValidity(id, validity)
+  to.u64(BigInt(id))
   to.u64(0n)
   to.u64(BigInt(validity))
-  to.u64(BigInt(attributeValidity(validity)))
+  to.u64(BigInt(attributeValidity(session, node, validity)))
   to.u64(0n)
   to.at = end
   return 0
 }
 
 /** Replies with an entry; takes over the reference. */
-export function replyEntry(session: Session, node: TreeNode, validity: number, reply: Reply): number {
-  const result = putEntry(session, node, validity, reply.body(entrySize))
+export function replyEntry(
+  session: Session,
+  directory: TreeNode,
+  name: ByteString,
+  node: TreeNode,
+  reply: Reply,
+): number {
+  const result = putEntry(session, directory, name, node, reply.body(entrySize))
   return result < 0 ? result : reply.end(entrySize)
 }
 
 /** Says that there is nothing of that name, and for how long that holds. */
-export function replyAbsent(validity: number, reply: Reply): number {
+export function replyAbsent(session: Session, directory: TreeNode, name: ByteString, reply: Reply): number {
+  const validity = session.told(directory, name, absent)
+  if (validity === 0) return failure.ENOENT
   const to = reply.body(entrySize)
   to.bytes.fill(0, to.at, to.at + entrySize)
   to.skip(16)

@@ -67,12 +67,12 @@ export const fileHandlers: Handlers<
     const directory = nodes.get(nodeid)
     if (directory === undefined) return failure.ESTALE
     if (!handles.hasRoom) return failure.ENFILE
-    const validity = session.validity(directory)
+    session.validity(directory)
     const file = tree.create(directory, name, flags, mode & 0o7777)
     if (typeof file === 'number') return file
     const to = reply.body(entrySize + openSize)
     tree.retain(file.node)
-    const result = putEntry(session, file.node, validity, to)
+    const result = putEntry(session, directory, name, file.node, to)
     if (result < 0) {
       tree.close(file)
       return result

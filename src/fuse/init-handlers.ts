@@ -1,6 +1,6 @@
 // The beginning and the end of a connection.
 
-import { FUSE_MAJOR, FUSE_MIN_MINOR, FUSE_MINOR, initFlag } from './protocol.js'
+import { EXPIRE_MINOR, FUSE_MAJOR, FUSE_MIN_MINOR, FUSE_MINOR, initFlag } from './protocol.js'
 import { type CachePolicy, type Handlers, noReply } from './session.js'
 
 /** Requests that the kernel has under way in the background, such as read-ahead, and when it holds back. */
@@ -39,6 +39,7 @@ export const initHandlers: Handlers<'INIT' | 'DESTROY'> = {
       return noReply
     }
     session.isInitialised = true
+    session.canExpire = major > FUSE_MAJOR || minor >= EXPIRE_MINOR
     session.opensImplicitly =
       session.policy !== 'strict' &&
       session.tree.opensEverything === true &&

@@ -1,7 +1,13 @@
 // Requests about names and attributes.
 
 import { type Failure, failure } from '../fs/failure.js'
-import { type AttributeChange, statfsRecordSize, type Time, type TreeNode } from '../fs/tree.js'
+import {
+  type AttributeChange,
+  type ByteString,
+  statfsRecordSize,
+  type Time,
+  type TreeNode,
+} from '../fs/tree.js'
 import { Writer } from '../wire/fields.js'
 import {
   attrReplySize,
@@ -48,13 +54,12 @@ export const nameHandlers: Handlers<
   | 'REMOVEXATTR'
 > = {
   LOOKUP: (session, { name }, { nodeid }, reply) =>
-    inDirectory(session, nodeid, (directory, validity) => {
+    inDirectory(session, nodeid, directory => {
       const node = session.tree.lookup(directory, name)
-      if (typeof node !== 'number') {
-        session.madeUp.mayChange(node)
-        return replyEntry(session, node, validity, reply)
-      }
-      return node === failure.ENOENT && validity > 0 ? replyAbsent(validity, reply) : node
+      if (node === failure.ENOENT) return replyAbsent(session, directory, name, reply)
+      if (typeof node === 'number') return node
+      session.madeUp.mayChange(node)
+      return replyEntry(session, directory, name, node, reply)
     }),
 
   FORGET(session, { nlookup }, { nodeid }) {
@@ -98,15 +103,15 @@ export const nameHandlers: Handlers<
   },
 
   SYMLINK: (session, { name, target }, { nodeid }, reply) =>
-    made(session, nodeid, reply, directory => session.tree.makeLink(directory, name, target)),
+    made(session, nodeid, name, reply, directory => session.tree.makeLink(directory, name, target)),
 
   MKNOD: (session, { name, mode, rdev }, { nodeid }, reply) =>
-    made(session, nodeid, reply, directory =>
+    made(session, nodeid, name, reply, directory =>
       session.tree.makeNode(directory, name, mode, major(rdev), minor(rdev)),
     ),
 
   MKDIR: (session, { name, mode }, { nodeid }, reply) =>
-    made(session, nodeid, reply, directory => session.tree.makeDirectory(directory, name, mode)),
+    made(session, nodeid, name, reply, directory => session.tree.makeDirectory(directory, name, mode)),
 
   UNLINK: (session, { name }, { nodeid }, reply) =>
     inDirectory(session, nodeid, directory => done(session.tree.unlink(directory, name, false), reply)),
@@ -116,11 +121,15 @@ export const nameHandlers: Handlers<
 
   RENAME: (session, { name, newdir, newname }, { nodeid }, reply) =>
     inDirectory(session, nodeid, from =>
-      inDirectory(session, Number(newdir), to => done(session.tree.rename(from, name, to, newname), reply)),
+      inDirectory(session, Number(newdir), to => {
+        const result = session.tree.rename(from, name, to, newname)
+        if (result === 0) session.renamed(from, name, to, newname)
+        return done(result, reply)
+      }),
     ),
 
   LINK: (session, { oldnodeid, name }, { nodeid }, reply) =>
-    made(session, nodeid, reply, directory => {
+    made(session, nodeid, name, reply, directory => {
       const node = session.nodes.get(Number(oldnodeid))
       if (node === undefined) return failure.ESTALE
       const result = session.tree.link(node, directory, name)
@@ -185,15 +194,12 @@ async function attributesToRead(session: Session, node: TreeNode, validity: numb
   return result < 0 ? result : message
 }
 
-function inDirectory(
-  session: Session,
-  id: number,
-  act: (directory: TreeNode, validity: number) => number,
-): number {
+function inDirectory(session: Session, id: number, act: (directory: TreeNode) => number): number {
   const directory = session.nodes.get(id)
   if (directory === undefined) return failure.ESTALE
   if (directory.kind !== 'directory') return failure.ENOTDIR
-  return act(directory, session.validity(directory))
+  session.validity(directory) // watched first, or what changes just now is missed
+  return act(directory)
 }
 
 function done(result: number, reply: Reply): number {
@@ -203,12 +209,13 @@ function done(result: number, reply: Reply): number {
 function made(
   session: Session,
   id: number,
+  name: ByteString,
   reply: Reply,
   make: (directory: TreeNode) => TreeNode | Failure,
 ): number {
-  return inDirectory(session, id, (directory, validity) => {
+  return inDirectory(session, id, directory => {
     const node = make(directory)
-    return typeof node === 'number' ? node : replyEntry(session, node, validity, reply)
+    return typeof node === 'number' ? node : replyEntry(session, directory, name, node, reply)
   })
 }
 

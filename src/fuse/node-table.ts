@@ -14,7 +14,7 @@ interface Known {
 
 export class NodeTable {
   readonly #tree: FileTree
-  readonly #maxNodes: number
+  readonly maxNodes: number
   readonly #onForget: (node: TreeNode) => void
   readonly #byId = new Map<number, Known>()
   readonly #byNode = new Map<TreeNode, Known>()
@@ -23,7 +23,7 @@ export class NodeTable {
   /** `onForget` is told of each node just before it is let go. */
   constructor(tree: FileTree, maxNodes: number, onForget: (node: TreeNode) => void) {
     this.#tree = tree
-    this.#maxNodes = maxNodes
+    this.maxNodes = maxNodes
     this.#onForget = onForget
     const root = { id: ROOT_ID, node: tree.root, lookups: Number.POSITIVE_INFINITY, validity: 0 }
     this.#byId.set(ROOT_ID, root)
@@ -36,7 +36,7 @@ export class NodeTable {
 
   /** Whether one more may be known. */
   get hasRoom(): boolean {
-    return this.#byId.size < this.#maxNodes
+    return this.#byId.size < this.maxNodes
   }
 
   get(id: number): TreeNode | undefined {
@@ -48,6 +48,11 @@ export class NodeTable {
     return this.#byId.get(id)?.validity ?? 0
   }
 
+  setValidity(id: number, validity: number): void {
+    const known = this.#byId.get(id)
+    if (known !== undefined) known.validity = validity
+  }
+
   /** The number by which the kernel knows the node, if it does. */
   idOf(node: TreeNode): number | undefined {
     return this.#byNode.get(node)?.id
@@ -57,16 +62,15 @@ export class NodeTable {
     return this.#byId.values()
   }
 
-  /** The kernel is told of the node once more. Takes over the caller's reference. */
-  add(node: TreeNode, validity: number): number {
+  /** The kernel is told of the node once more; its number. Takes over the caller's reference. */
+  add(node: TreeNode): number {
     const known = this.#byNode.get(node)
     if (known !== undefined) {
       known.lookups++
-      known.validity = validity
       this.#tree.release(node)
       return known.id
     }
-    const added = { id: ++this.#lastId, node, lookups: 1, validity }
+    const added = { id: ++this.#lastId, node, lookups: 1, validity: 0 }
     this.#byId.set(added.id, added)
     this.#byNode.set(node, added)
     return added.id

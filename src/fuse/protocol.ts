@@ -66,6 +66,10 @@ export const releaseUnlocksFlock = 1 << 1
 /** enum fuse_notify_code: the `error` of a message whose `unique` is 0. */
 export const notifyCode = { invalInode: 2, invalEntry: 3 } as const
 
+/** FUSE_EXPIRE_ONLY, and the version that knows it */
+export const expireOnly = 1
+export const EXPIRE_MINOR = 38
+
 /** F_RDLCK, F_WRLCK, F_UNLCK */
 export const lockType = { read: 0, write: 1, unlock: 2 } as const
 

@@ -3,7 +3,7 @@
 
 import type { Duplex } from 'node:stream'
 import { failure } from '../fs/failure.js'
-import type { FileTree, TreeNode } from '../fs/tree.js'
+import type { ByteString, FileTree, TreeNode } from '../fs/tree.js'
 import { MalformedMessage, Reader } from '../wire/fields.js'
 import { type Deferred, RequestLoop } from '../wire/request-loop.js'
 import { decodeRequest, printReply, printRequest, requestName } from './codec.js'
@@ -30,7 +30,7 @@ export interface ServeFuseOptions {
   /** What the kernel there may keep; `auto` by default: everything, until it is told that it changed. */
   readonly policy?: CachePolicy
   /** How many files it may know. */
-  readonly maxNodes?: number
+  readonly maxNodes?: number | undefined
   /** Ends the connection. */
   readonly signal?: AbortSignal
   /** Called with one line for each request, each reply, each notification, and the reason for the end. */
@@ -74,6 +74,7 @@ class Connection implements Session {
   readonly policy: CachePolicy
   readonly maxWrite = maxWrite
   opensImplicitly = false
+  canExpire = false
   waitingLocks = 0
   isInitialised = false
   readonly #trace: ((line: string) => void) | undefined
@@ -95,6 +96,7 @@ class Connection implements Session {
     this.#coherence = new Coherence(this.policy, tree, this.nodes, {
       send: messages => this.#notify(messages),
       giveUp: () => this.end('what changed elsewhere is not taken'),
+      canExpire: () => this.canExpire,
     })
     this.#loop = new RequestLoop(stream, {
       minSize: requestHeaderSize,
@@ -109,6 +111,18 @@ class Connection implements Session {
 
   validity(directory: TreeNode): number {
     return this.#coherence.validity(directory)
+  }
+
+  told(directory: TreeNode, name: ByteString, id: number): number {
+    return this.#coherence.told(directory, name, id)
+  }
+
+  renamed(from: TreeNode, fromName: ByteString, to: TreeNode, toName: ByteString): void {
+    this.#coherence.renamed(from, fromName, to, toName)
+  }
+
+  attributeValidity(node: TreeNode, validity: number): number {
+    return this.#coherence.attributeValidity(node, validity)
   }
 
   interrupt(unique: bigint): void {

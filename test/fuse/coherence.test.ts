@@ -5,6 +5,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { eventually } from '../fixtures/cpu-command.js'
+import { change, seen } from '../fixtures/files-seen.js'
 import { mountByFuse } from '../fixtures/fuse-mounted.js'
 import { Random } from '../fixtures/random.js'
 
@@ -12,67 +13,20 @@ const run = promisify(execFile)
 const rounds = 1000
 const limitMs = 5000
 
-/** What there is to see of a name: kind, size, mode, contents. */
-function look(file: string): string {
-  try {
-    const stat = fs.lstatSync(file)
-    const contents = stat.isFile()
-      ? fs.readFileSync(file, 'latin1')
-      : stat.isDirectory()
-        ? fs.readdirSync(file).join()
-        : ''
-    return `${stat.mode.toString(8)} ${stat.isDirectory() ? '' : stat.size} ${contents}`
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? String(error)
-  }
-}
-
-/** One change by this process, which is not the server's, among a few names. */
-function change(root: string, random: Random, round: number): string {
-  const at = (name: string) => path.join(root, name)
-  const file = at(random.pick(['a', 'b', 'd/a', 'd/b', 'd/e/a']))
-  const actions: Record<string, () => void> = {
-    write: () => fs.writeFileSync(file, `round ${round}`),
-    append: () => fs.appendFileSync(file, `${round} `),
-    rewrite: () => {
-      const fd = fs.openSync(file, 'r+')
-      fs.writeSync(fd, String(round % 10), 0)
-      fs.closeSync(fd)
-    },
-    truncate: () => fs.truncateSync(file, random.below(10)),
-    chmod: () => fs.chmodSync(file, random.pick([0o600, 0o644, 0o755])),
-    remove: () => fs.rmSync(file),
-    replace: () => {
-      fs.writeFileSync(at('.new'), `replaced in ${round}`)
-      fs.renameSync(at('.new'), file)
-    },
-    directory: () => fs.renameSync(at('d/e'), at('d/f')),
-    back: () => fs.renameSync(at('d/f'), at('d/e')),
-  }
-  const name = random.pick(Object.keys(actions))
-  try {
-    actions[name]!()
-  } catch {
-    // There is no such file just now.
-  }
-  return `${round}: ${name} ${path.relative(root, file)}`
-}
-
 t.test('a thousand changes, each seen', async t => {
   const { here, there } = await mountByFuse(t, 'auto', here =>
     fs.mkdirSync(path.join(here, 'd/e'), { recursive: true }),
   )
   const names = ['', 'a', 'b', 'd', 'd/a', 'd/b', 'd/e', 'd/e/a', 'd/f', 'd/f/a']
-  const all = (root: string) => names.map(name => `${name}: ${look(path.join(root, name))}`)
   const random = new Random(20261121)
   const waits: number[] = []
   const missed: string[] = []
   for (let round = 0; round < rounds; round++) {
-    all(there)
-    const what = change(here, random, round)
-    const expected = all(here).join('\n')
+    seen(there, names)
+    const what = change(here, ['a', 'b', 'd/a', 'd/b', 'd/e/a'], ['d/e', 'd/f'], random, round)
+    const expected = seen(here, names)
     const begun = performance.now()
-    if (!(await eventually(() => all(there).join('\n') === expected, limitMs, 1))) missed.push(what)
+    if (!(await eventually(() => seen(there, names) === expected, limitMs, 1))) missed.push(what)
     waits.push(performance.now() - begun)
   }
   t.same(missed, [])

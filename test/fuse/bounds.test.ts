@@ -1,0 +1,138 @@
+// What is known of what the kernel was told is bounded, and so is the kernel's queue of changes: nothing that was told
+// is wrong for that.
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { openLocalTree } from '../../src/fs/local-tree.js'
+import { eventually } from '../fixtures/cpu-command.js'
+import { change, seen } from '../fixtures/files-seen.js'
+import { FuseClient } from '../fixtures/fuse-client.js'
+import { mountByFuse } from '../fixtures/fuse-mounted.js'
+import { Random } from '../fixtures/random.js'
+import { temporaryDirectory } from '../fixtures/temporary-directory.js'
+
+const run = promisify(execFile)
+const limitMs = 10_000
+const directories = Array.from({ length: 12 }, (_, i) => `d${i}`)
+const files = directories.flatMap(name => [`${name}/a`, `${name}/b`])
+const names = ['', ...directories, ...files]
+
+function makeDirectories(root: string): void {
+  for (const name of directories) fs.mkdirSync(path.join(root, name))
+}
+
+for (const [what, limits] of [
+  ['fewer watches than directories', { maxWatched: 5 }],
+  ['fewer names than there are', { maxNodes: 40 }],
+] as const) {
+  t.test(`every change is seen with ${what}`, async t => {
+    const { here, there } = await mountByFuse(t, 'auto', makeDirectories, limits)
+    const random = new Random(9)
+    const missed: string[] = []
+    for (let round = 0; round < 60; round++) {
+      seen(there, names)
+      const done = change(here, files, directories, random, round)
+      const expected = seen(here, names)
+      if (!(await eventually(() => seen(there, names) === expected, limitMs, 5))) missed.push(done)
+    }
+    t.same(missed, [])
+  })
+}
+
+t.test('a tree of more files than may be known can be walked through', async t => {
+  const { there } = await mountByFuse(
+    t,
+    'auto',
+    here => {
+      for (let i = 0; i < 60; i++) {
+        fs.mkdirSync(path.join(here, `d${i}`))
+        for (let k = 0; k < 200; k++) fs.writeFileSync(path.join(here, `d${i}`, `f${k}`), '')
+      }
+    },
+    { maxNodes: 6000 },
+  )
+  for (let round = 0; round < 2; round++)
+    t.equal((await run('sh', ['-c', 'find . -type f -size 0 | wc -l'], { cwd: there })).stdout, '12000\n')
+})
+
+t.test('when changes are lost, all is looked at again', async t => {
+  const { here, there, pid, messages } = await mountByFuse(t, 'auto', here => {
+    for (const name of ['flood', 'sub', 'gone', 'swapped', 'swapped2']) fs.mkdirSync(path.join(here, name))
+    for (const name of ['a', 'b', 'c', 'e', 'open', 'sub/x'])
+      fs.writeFileSync(path.join(here, name), 'before')
+  })
+  const names = ['', 'a', 'b', 'c', 'e', 'new', 'open', 'flood', 'sub', 'sub/x', 'sub/new', 'gone', 'swapped']
+  t.equal(seen(there, names), seen(here, names))
+  const open = fs.openSync(path.join(there, 'open'), 'r')
+  t.teardown(() => fs.closeSync(open))
+  const inside = spawn('sh', ['-c', 'read line; /bin/pwd'], { cwd: path.join(there, 'sub') })
+  t.teardown(() => inside.kill())
+
+  process.kill(pid, 'SIGSTOP')
+  const queue = Number(fs.readFileSync('/proc/sys/fs/fanotify/max_queued_events', 'utf8'))
+  for (let i = 0; i <= queue; i++) fs.closeSync(fs.openSync(path.join(here, 'flood', `f${i}`), 'w'))
+  const at = (name: string) => path.join(here, name)
+  fs.writeFileSync(at('a'), 'afterw')
+  fs.rmSync(at('b'))
+  fs.renameSync(at('a'), at('c'))
+  fs.chmodSync(at('e'), 0o600)
+  fs.appendFileSync(at('open'), ' and after')
+  fs.writeFileSync(at('new'), 'new')
+  fs.writeFileSync(at('sub/new'), 'new')
+  fs.rmdirSync(at('gone'))
+  fs.renameSync(at('swapped2'), at('swapped'))
+  for (let i = 0; i <= queue; i++) fs.rmSync(at(`flood/f${i}`))
+  process.kill(pid, 'SIGCONT')
+
+  const expected = seen(here, names)
+  const isSeen = await eventually(() => seen(there, names) === expected, limitMs, 5)
+  if (!isSeen) t.equal(seen(there, names), expected)
+  t.ok(isSeen)
+  t.ok(
+    await eventually(
+      () => fs.readFileSync(open, 'latin1') === 'before and after' || fs.fstatSync(open).size === 16,
+    ),
+  )
+  inside.stdin.end('\n')
+  const [pathInside] = await once(inside.stdout, 'data')
+  t.equal(String(pathInside), `${there}/sub\n`, 'who is in a directory keeps its path')
+  t.notOk(messages.some(line => line.startsWith('end')))
+})
+
+t.test('names that are taken back', async t => {
+  const root = temporaryDirectory(t)
+  for (const name of ['d1', 'd2', 'd1/sub']) fs.mkdirSync(path.join(root, name))
+  fs.writeFileSync(path.join(root, 'd1/f'), '')
+  for (const minor of [31, 38]) {
+    const tree = openLocalTree(root, { maxWatched: 2 })
+    const client = new FuseClient(tree)
+    await client.init(minor)
+    const lookUp = async (directory: number, name: string) => {
+      const { body } = await client.call('LOOKUP', directory, { name })
+      return { node: Number(body.readBigUInt64LE(0)), seconds: Number(body.readBigUInt64LE(16)) }
+    }
+    const { node: first } = await lookUp(1, 'd1')
+    const { node: second } = await lookUp(1, 'd2')
+    for (const name of ['sub', 'f', 'absent']) t.ok((await lookUp(first, name)).seconds > 1000)
+    await lookUp(1, 'nothing') // used later than d1
+    const { seconds } = await lookUp(second, 'absent')
+    const told = () =>
+      client.notifications
+        .filter(message => message.readInt32LE(4) === 3 && Number(message.readBigUInt64LE(16)) === first)
+        .map(message => `${message.toString('latin1', 32, message.length - 1)} ${message.readUInt32LE(28)}`)
+    if (minor < 38) {
+      t.equal(seconds, 1, 'a kernel that cannot expire names: what is watched stays so')
+      t.same(told(), [])
+    } else {
+      t.ok(seconds > 1000, 'what was used last is watched')
+      t.ok(await eventually(() => told().length >= 3))
+      t.same(new Set(told()), new Set(['sub 1', 'f 1', 'absent 1']), 'expired, not dropped')
+    }
+    client.stream.destroy()
+    await client.served
+    tree.dispose()
+  }
+})
