@@ -90,3 +90,15 @@ t.test('when the connection breaks, who holds files is told', async t => {
   await t.rejects(file.read(Buffer.alloc(1), 0, 1, 0), { code: 'ENOTCONN' })
   await t.rejects(file.close(), { code: 'ENOTCONN' })
 })
+
+t.test('when the connection breaks, who asks just then is told the same', async t => {
+  for (let round = 0; round < 3; round++) {
+    const { there, disconnect } = await mountByFuse(t)
+    const asking = Array.from({ length: 12 }, (_, i) =>
+      run('sh', ['-c', 'n=0; while mkdir "$0-$n"; do n=$((n+1)); done; :', path.join(there, String(i))]),
+    )
+    await eventually(() => fs.readdirSync(there).length > 20)
+    disconnect()
+    for (const { stderr } of await Promise.all(asking)) t.match(stderr, /endpoint is not connected/)
+  }
+})
