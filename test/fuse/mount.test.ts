@@ -5,7 +5,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { eventually } from '../fixtures/cpu-command.js'
-import { mountByFuse } from '../fixtures/fuse-mounted.js'
+import { mountByFuse, mountDirectoryByFuse } from '../fixtures/fuse-mounted.js'
 
 const run = promisify(execFile)
 const requestsOf = (messages: readonly string[]) =>
@@ -71,6 +71,30 @@ t.test('a file that both sides append to loses nothing', async t => {
     const lines = fs.readFileSync(path.join(here, 'log'), 'utf8').trimEnd().split('\n').sort()
     const expected = ['here', 'there'].flatMap(what => Array.from({ length: 200 }, (_, i) => `${what} ${i}`))
     t.same(lines, expected.sort(), policy)
+  }
+})
+
+t.test('fsync is fsync on the other side', async t => {
+  // What is served is a mount of this kind too: its server tells what is asked of it.
+  const inner = await mountByFuse(t)
+  for (const policy of ['auto', 'strict', 'always'] as const) {
+    const { there } = await mountDirectoryByFuse(t, inner.there, policy)
+    const syncs = () => inner.messages.filter(line => /^> FSYNC/.test(line))
+    inner.messages.length = 0
+    const file = await fs.promises.open(path.join(there, policy), 'w')
+    await file.write('written')
+    t.same(syncs(), [])
+    await file.sync()
+    t.equal(fs.readFileSync(path.join(inner.here, policy), 'utf8'), 'written')
+    t.equal(syncs().length, 1)
+    await file.write(' more')
+    await file.datasync()
+    t.match(syncs()[1], /fsyncFlags=1/)
+    await file.close()
+    const directory = await fs.promises.open(there)
+    await directory.sync()
+    await directory.close()
+    t.ok(syncs().some(line => line.startsWith('> FSYNCDIR')))
   }
 })
 
