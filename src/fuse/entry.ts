@@ -3,6 +3,8 @@
 import { failure } from '../fs/failure.js'
 import { attributeRecordSize, type ByteString, type TreeNode } from '../fs/tree.js'
 import type { Writer } from '../wire/fields.js'
+import { isMadeUp } from './made-up-files.js'
+import { ROOT_ID } from './protocol.js'
 import type { Reply, Session } from './session.js'
 import { absent } from './told-names.js'
 
@@ -19,12 +21,12 @@ const times = [52, 68, 84] as const
 const regularFile = 0o100000
 const typeMask = 0o170000
 
-/** Writes struct fuse_attr; a negative errno when the node has none (any more). */
-export function putAttributes(session: Session, node: TreeNode, to: Writer): number {
+/** Writes struct fuse_attr, with another size if one is given; a negative errno when the node has none (any more). */
+function putAttributes(session: Session, node: TreeNode, to: Writer, size?: number): number {
   const result = session.tree.attributes(node, record, 0)
   if (result < 0) return result
   to.u64(node.id)
-  to.u64(BigInt(session.madeUp.sizeOf(node) ?? view.getBigUint64(at.size, true)))
+  to.u64(BigInt(size ?? view.getBigUint64(at.size, true)))
   copy64(to, at.blocks)
   for (const time of times) copy64(to, time)
   for (const time of times) copy32(to, time + 8)
@@ -50,16 +52,18 @@ function attributeValidity(session: Session, node: TreeNode, validity: number): 
 }
 
 /** Replies with the attributes of a node. */
-export function replyAttributes(session: Session, node: TreeNode, validity: number, reply: Reply): number {
-  const result = putAttributesReply(session, node, validity, reply.body(attrReplySize))
+export function replyAttributes(session: Session, id: number, node: TreeNode, reply: Reply): number {
+  const result = putAttributesReply(session, id, node, reply.body(attrReplySize))
   return result < 0 ? result : reply.end(attrReplySize)
 }
 
 /** Writes struct fuse_attr_out. */
-export function putAttributesReply(session: Session, node: TreeNode, validity: number, to: Writer): number {
+export function putAttributesReply(session: Session, id: number, node: TreeNode, to: Writer): number {
   const start = to.at
   to.skip(16)
-  const result = putAttributes(session, node, to)
+  const result = putAttributes(session, node, to, session.madeUp.sizeOf(id))
+  // Nobody was told of the root by name.
+  const validity = id === ROOT_ID ? session.validity(node) : session.nodes.validity(id)
   to.at = start
   to.u64(BigInt(attributeValidity(session, node, validity)))
   to.u64(0n)
@@ -87,7 +91,7 @@ export function putEntry(
   }
   const end = to.at
   to.at = start
-  const id = session.nodes.add(node)
+  const id = session.nodes.add(node, session.opensImplicitly && isMadeUp(node))
   const validity = session.told(directory, name, id)
   session.nodes.setValidity(id, validity)
   to.u64(BigInt(id))

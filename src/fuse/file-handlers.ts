@@ -86,7 +86,7 @@ export const fileHandlers: Handlers<
     if (typeof file === 'number') return file
     const count = Math.min(size, session.maxWrite)
     if (fh === 0n && isMadeUp(file.node)) {
-      const content = session.madeUp.contentOf(file.node, offset, count)
+      const content = session.madeUp.contentOf(nodeid, offset, count)
       if (content === undefined) return { result: readMadeUp(session, file, count, offset) }
       const to = reply.body(content.length)
       to.bytes.set(content, to.at)
@@ -107,7 +107,7 @@ export const fileHandlers: Handlers<
     const file = find(session, nodeid, isCached ? 0n : request.fh, purpose)
     if (typeof file === 'number') return file
     const wasWritten = (count: number, to: Writer) => {
-      session.madeUp.mayChange(file.node)
+      session.madeUp.wasWritten(nodeid)
       if (writeFlags & writeKillSuidgid) dropPrivileges(session, file.node)
       to.u32(count)
       to.u32(0)

@@ -1,7 +1,8 @@
 // Files of procfs, sysfs and their like, whose size says nothing: it is 0, or a page, whatever the content. A kernel
 // that opens files without asking reads them through its cache, up to the size that it was told last. It asks for that
 // by way of the open file whenever it reads, which stat(2) does not do: then the content is fetched, its true size is
-// told, and what it reads next is what was fetched.
+// told, and what it reads next is what was fetched. Sizes belong to inodes there: so that nobody's reading ends by what
+// another is told, each look-up of such a file is answered with a node of its own.
 
 import { type Failure, failure } from '../fs/failure.js'
 import { attributeRecordSize, type FileTree, type OpenFile, openFlag, type TreeNode } from '../fs/tree.js'
@@ -9,9 +10,7 @@ import { attributeRecordSize, type FileTree, type OpenFile, openFlag, type TreeN
 /** A greater size than that was meant. */
 const pageSize = 4096
 /** For how long a program that goes on reading gets what was fetched. */
-const fetchMs = 100
-/** For how long others are told its size: it would end for who is reading just now. */
-const tellMs = 1000
+const keepMs = 100
 /** What is fetched of one file, and what is kept of all. */
 const maxContent = 16 * 1024 * 1024
 const maxKept = 2 * maxContent
@@ -30,8 +29,8 @@ interface Content {
 
 export class MadeUpFiles {
   readonly #tree: FileTree
-  /** Those fetched first come first. */
-  readonly #contents = new Map<TreeNode, Content>()
+  /** By the node's number; those fetched first come first. */
+  readonly #contents = new Map<number, Content>()
   #kept = 0
 
   constructor(tree: FileTree) {
@@ -39,14 +38,14 @@ export class MadeUpFiles {
   }
 
   /** Whether the kernel must wait until the content is fetched. */
-  mustFetch(node: TreeNode): boolean {
+  mustFetch(id: number, node: TreeNode): boolean {
     if (!isMadeUp(node)) return false
-    const content = this.#contents.get(node)
-    return content === undefined || content.isOld || age(content) > fetchMs
+    const content = this.#contents.get(id)
+    return content === undefined || content.isOld || performance.now() - content.fetchedAt > keepMs
   }
 
   /** Fetches the content for who reads now; 0 or a negative errno. */
-  async fetch(node: TreeNode): Promise<number> {
+  async fetch(id: number, node: TreeNode): Promise<number> {
     const attributes = Buffer.alloc(attributeRecordSize)
     const result = this.#tree.attributes(node, attributes, 0)
     if (result < 0 || attributes.readBigUInt64LE(sizeAt) > pageSize) return Math.min(result, 0)
@@ -55,9 +54,9 @@ export class MadeUpFiles {
     const bytes = await readWhole(this.#tree, file, 0n, maxContent)
     this.#tree.close(file)
     if (typeof bytes === 'number') return bytes
-    this.forget(node)
+    this.forget(id)
     this.#kept += bytes.length
-    this.#contents.set(node, { bytes, fetchedAt: performance.now(), isOld: false })
+    this.#contents.set(id, { bytes, fetchedAt: performance.now(), isOld: false })
     for (const oldest of this.#contents.keys()) {
       if (this.#kept <= maxKept && this.#contents.size <= maxFiles) break
       this.forget(oldest)
@@ -66,34 +65,29 @@ export class MadeUpFiles {
   }
 
   /** The size to tell instead of what the attributes say. */
-  sizeOf(node: TreeNode): number | undefined {
-    const content = this.#contents.get(node)
-    if (content === undefined || age(content) > tellMs) return undefined
-    return content.bytes.length < maxContent ? content.bytes.length : unknownSize
+  sizeOf(id: number): number | undefined {
+    const bytes = this.#contents.get(id)?.bytes
+    return bytes === undefined || bytes.length < maxContent ? bytes?.length : unknownSize
   }
 
   /** What was fetched of these bytes of the file. */
-  contentOf(node: TreeNode, offset: bigint, count: number): Buffer | undefined {
-    const bytes = this.#contents.get(node)?.bytes
+  contentOf(id: number, offset: bigint, count: number): Buffer | undefined {
+    const bytes = this.#contents.get(id)?.bytes
     if (bytes === undefined || (bytes.length >= maxContent && offset >= maxContent - count)) return undefined
     const start = offset < bytes.length ? Number(offset) : bytes.length
     return bytes.subarray(start, start + count)
   }
 
-  /** Somebody looks the file up, or has written to it: who reads it next gets it anew. */
-  mayChange(node: TreeNode): void {
-    const content = this.#contents.get(node)
+  /** It was written to: who reads it next gets it anew. */
+  wasWritten(id: number): void {
+    const content = this.#contents.get(id)
     if (content !== undefined) content.isOld = true
   }
 
-  forget(node: TreeNode): void {
-    this.#kept -= this.#contents.get(node)?.bytes.length ?? 0
-    this.#contents.delete(node)
+  forget(id: number): void {
+    this.#kept -= this.#contents.get(id)?.bytes.length ?? 0
+    this.#contents.delete(id)
   }
-}
-
-function age({ fetchedAt }: Content): number {
-  return performance.now() - fetchedAt
 }
 
 /** Whether size and content of the file must not be cached. */

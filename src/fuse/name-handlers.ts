@@ -18,7 +18,7 @@ import {
   replyEntry,
 } from './entry.js'
 import type { Request } from './messages.js'
-import { attrFlag, getattrByFile, ROOT_ID, replyHeaderSize } from './protocol.js'
+import { attrFlag, getattrByFile, replyHeaderSize } from './protocol.js'
 import { deferredMessage, type Handlers, noReply, type Reply, type Session } from './session.js'
 
 /** PATH_MAX */
@@ -58,7 +58,6 @@ export const nameHandlers: Handlers<
       const node = session.tree.lookup(directory, name)
       if (node === failure.ENOENT) return replyAbsent(session, directory, name, reply)
       if (typeof node === 'number') return node
-      session.madeUp.mayChange(node)
       return replyEntry(session, directory, name, node, reply)
     }),
 
@@ -76,11 +75,9 @@ export const nameHandlers: Handlers<
   GETATTR(session, { flags }, { nodeid }, reply) {
     const node = session.nodes.get(nodeid)
     if (node === undefined) return failure.ESTALE
-    // Nobody was told of the root by name.
-    const validity = nodeid === ROOT_ID ? session.validity(node) : session.nodes.validity(nodeid)
-    if (flags & getattrByFile && session.opensImplicitly && session.madeUp.mustFetch(node))
-      return { result: attributesToRead(session, node, validity) }
-    return replyAttributes(session, node, validity, reply)
+    if (flags & getattrByFile && session.opensImplicitly && session.madeUp.mustFetch(nodeid, node))
+      return { result: attributesToRead(session, nodeid, node) }
+    return replyAttributes(session, nodeid, node, reply)
   },
 
   SETATTR(session, request, { nodeid }, reply) {
@@ -91,7 +88,7 @@ export const nameHandlers: Handlers<
     const result = session.tree.setAttributes(node, changeOf(request), file)
     if (result < 0) return result
     if (request.valid & attrFlag.killSuidgid) dropPrivileges(session, node)
-    return replyAttributes(session, node, session.nodes.validity(nodeid), reply)
+    return replyAttributes(session, nodeid, node, reply)
   },
 
   READLINK(session, _request, { nodeid }, reply) {
@@ -183,13 +180,13 @@ export function dropPrivileges(session: Session, node: TreeNode): void {
   if (mode & dropped) session.tree.setAttributes(node, { mode: mode & 0o7777 & ~dropped })
 }
 
-async function attributesToRead(session: Session, node: TreeNode, validity: number) {
+async function attributesToRead(session: Session, id: number, node: TreeNode) {
   session.tree.retain(node)
   const message = deferredMessage(attrReplySize)
   const to = new Writer(message)
   to.skip(replyHeaderSize)
-  const fetched = await session.madeUp.fetch(node)
-  const result = fetched < 0 ? fetched : putAttributesReply(session, node, validity, to)
+  const fetched = await session.madeUp.fetch(id, node)
+  const result = fetched < 0 ? fetched : putAttributesReply(session, id, node, to)
   session.tree.release(node)
   return result < 0 ? result : message
 }

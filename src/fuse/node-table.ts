@@ -15,13 +15,13 @@ interface Known {
 export class NodeTable {
   readonly #tree: FileTree
   readonly maxNodes: number
-  readonly #onForget: (node: TreeNode) => void
+  readonly #onForget: (node: TreeNode, id: number) => void
   readonly #byId = new Map<number, Known>()
   readonly #byNode = new Map<TreeNode, Known>()
   #lastId = ROOT_ID
 
   /** `onForget` is told of each node just before it is let go. */
-  constructor(tree: FileTree, maxNodes: number, onForget: (node: TreeNode) => void) {
+  constructor(tree: FileTree, maxNodes: number, onForget: (node: TreeNode, id: number) => void) {
     this.#tree = tree
     this.maxNodes = maxNodes
     this.#onForget = onForget
@@ -62,9 +62,12 @@ export class NodeTable {
     return this.#byId.values()
   }
 
-  /** The kernel is told of the node once more; its number. Takes over the caller's reference. */
-  add(node: TreeNode): number {
-    const known = this.#byNode.get(node)
+  /**
+   * The kernel is told of the node once more; its number, or a new one where it is to take it for another file. Takes
+   * over the caller's reference.
+   */
+  add(node: TreeNode, isAnother = false): number {
+    const known = isAnother ? undefined : this.#byNode.get(node)
     if (known !== undefined) {
       known.lookups++
       this.#tree.release(node)
@@ -72,7 +75,7 @@ export class NodeTable {
     }
     const added = { id: ++this.#lastId, node, lookups: 1, validity: 0 }
     this.#byId.set(added.id, added)
-    this.#byNode.set(node, added)
+    if (!isAnother) this.#byNode.set(node, added)
     return added.id
   }
 
@@ -83,8 +86,8 @@ export class NodeTable {
     known.lookups -= lookups
     if (known.lookups > 0) return
     this.#byId.delete(id)
-    this.#byNode.delete(known.node)
-    this.#onForget(known.node)
+    if (this.#byNode.get(known.node) === known) this.#byNode.delete(known.node)
+    this.#onForget(known.node, id)
     this.#tree.release(known.node)
   }
 

@@ -88,7 +88,9 @@ class Connection implements Session {
   constructor(stream: Duplex, tree: FileTree, options: ServeFuseOptions, resolve: () => void) {
     this.tree = tree
     this.policy = options.policy ?? 'auto'
-    this.nodes = new NodeTable(tree, options.maxNodes ?? defaultMaxNodes, node => this.#forgotten(node))
+    this.nodes = new NodeTable(tree, options.maxNodes ?? defaultMaxNodes, (node, id) =>
+      this.#forgotten(node, id),
+    )
     this.handles = new HandleTable(tree, maxHandles)
     this.madeUp = new MadeUpFiles(tree)
     this.#trace = options.trace
@@ -146,9 +148,9 @@ class Connection implements Session {
     this.#resolve()
   }
 
-  #forgotten(node: TreeNode): void {
+  #forgotten(node: TreeNode, id: number): void {
     this.handles.drop(node)
-    this.madeUp.forget(node)
+    this.madeUp.forget(id)
     if (!this.#loop.isEnded) this.#coherence.forget(node)
   }
 
