@@ -168,9 +168,7 @@ export class Coherence {
     const directory = this.#nodes.idOf(change.directory)
     if (directory === undefined) return
     if (change.kind === 'self') return this.#push(inodeMessage(directory, true))
-    if (change.kind === 'entry') {
-      return this.#onEntry(change.directory, directory, change.name)
-    }
+    if (change.kind === 'entry') return this.#onEntry(change.directory, directory, change.name)
     this.#invalidateChild(change.directory, change.name, change.kind === 'contents')
   }
 
@@ -200,10 +198,10 @@ export class Coherence {
   /** Names are looked up again, since they may not be dropped for nothing; of files nothing is believed. */
   *#lookAtAll(): Generator<void> {
     this.#isLost = false
-    for (const [directory, names] of this.#told.directories) {
+    for (const directory of this.#told.directories()) {
       const id = this.#nodes.idOf(directory)
       if (id === undefined || directory.isSynthetic) continue
-      for (const [name, told] of names) {
+      for (const [name, told] of this.#told.names(directory)) {
         if (this.#isChanged(directory, name, told)) this.#onEntry(directory, id, name)
         yield
       }

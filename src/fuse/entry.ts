@@ -59,11 +59,11 @@ export function replyAttributes(session: Session, id: number, node: TreeNode, re
 
 /** Writes struct fuse_attr_out. */
 export function putAttributesReply(session: Session, id: number, node: TreeNode, to: Writer): number {
+  // Nobody was told of the root by name.
+  const validity = id === ROOT_ID ? session.validity(node) : session.nodes.validity(id)
   const start = to.at
   to.skip(16)
   const result = putAttributes(session, node, to, session.madeUp.sizeOf(id))
-  // Nobody was told of the root by name.
-  const validity = id === ROOT_ID ? session.validity(node) : session.nodes.validity(id)
   to.at = start
   to.u64(BigInt(attributeValidity(session, node, validity)))
   to.u64(0n)
@@ -84,14 +84,20 @@ export function putEntry(
   const start = to.at
   to.skip(entrySize - attrSize)
   const isNew = session.nodes.idOf(node) === undefined
-  const result = isNew && !session.nodes.hasRoom ? failure.ENFILE : putAttributes(session, node, to)
-  if (result < 0) {
+  if (isNew && !session.nodes.hasRoom) {
     session.tree.release(node)
+    return failure.ENFILE
+  }
+  const id = session.nodes.add(node, session.opensImplicitly && isMadeUp(node))
+  // What is made in it changes its attributes: it is watched before they are told.
+  if (node.kind === 'directory') session.validity(node)
+  const result = putAttributes(session, node, to)
+  if (result < 0) {
+    session.nodes.forget(id, 1)
     return result
   }
   const end = to.at
   to.at = start
-  const id = session.nodes.add(node, session.opensImplicitly && isMadeUp(node))
   const validity = session.told(directory, name, id)
   session.nodes.setValidity(id, validity)
   to.u64(BigInt(id))

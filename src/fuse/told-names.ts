@@ -19,8 +19,12 @@ export class ToldNames {
     return this.#size
   }
 
-  get directories(): Iterable<readonly [TreeNode, Names]> {
-    return this.#directories
+  directories(): TreeNode[] {
+    return [...this.#directories.keys()]
+  }
+
+  names(directory: TreeNode): Iterable<readonly [ByteString, number]> {
+    return this.#directories.get(directory) ?? []
   }
 
   /** The directory that was not asked about for longest, other than that one, if there is one. */

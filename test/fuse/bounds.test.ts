@@ -104,10 +104,10 @@ t.test('when changes are lost, all is looked at again', async t => {
 
 t.test('names that are taken back', async t => {
   const root = temporaryDirectory(t)
-  for (const name of ['d1', 'd2', 'd1/sub']) fs.mkdirSync(path.join(root, name))
+  for (const name of ['d1', 'd2', 'd3', 'd1/sub']) fs.mkdirSync(path.join(root, name))
   fs.writeFileSync(path.join(root, 'd1/f'), '')
   for (const minor of [31, 38]) {
-    const tree = openLocalTree(root, { maxWatched: 2 })
+    const tree = openLocalTree(root, { maxWatched: 4 })
     const client = new FuseClient(tree)
     await client.init(minor)
     const lookUp = async (directory: number, name: string) => {
@@ -115,10 +115,11 @@ t.test('names that are taken back', async t => {
       return { node: Number(body.readBigUInt64LE(0)), seconds: Number(body.readBigUInt64LE(16)) }
     }
     const { node: first } = await lookUp(1, 'd1')
-    const { node: second } = await lookUp(1, 'd2')
     for (const name of ['sub', 'f', 'absent']) t.ok((await lookUp(first, name)).seconds > 1000)
-    await lookUp(1, 'nothing') // used later than d1
-    const { seconds } = await lookUp(second, 'absent')
+    const used = [await lookUp(first, 'sub'), await lookUp(1, 'd2'), { node: 1 }]
+    for (const { node } of used) await lookUp(node, 'nothing')
+    const { node: last } = await lookUp(1, 'd3')
+    const { seconds } = await lookUp(last, 'absent')
     const told = () =>
       client.notifications
         .filter(message => message.readInt32LE(4) === 3 && Number(message.readBigUInt64LE(16)) === first)

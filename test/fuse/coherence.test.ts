@@ -73,6 +73,28 @@ t.test('what another program changes, makes, removes and renames', async t => {
   }
 })
 
+for (const maxWatched of [undefined, 1]) {
+  t.test(
+    `a directory that was not looked into, and a file moved into one, watching ${maxWatched ?? 'all'}`,
+    async t => {
+      const prepare = (here: string) => {
+        for (const name of ['d', 'other']) fs.mkdirSync(path.join(here, name))
+        fs.writeFileSync(path.join(here, 'd/log'), 'begun')
+      }
+      const { here, there } = await mountByFuse(t, 'auto', prepare, { maxWatched })
+      const times = (root: string) => ['d', 'other'].map(name => fs.statSync(path.join(root, name)).mtimeMs)
+      t.same(times(there), times(here))
+      const log = fs.openSync(path.join(there, 'd/log'), 'r')
+      t.teardown(() => fs.closeSync(log))
+      t.equal(fs.readFileSync(log, 'utf8'), 'begun')
+      await run('sh', ['-c', 'mv d/log other/log; echo " and more" >>other/log'], { cwd: here })
+      t.ok(await eventually(() => times(there).join() === times(here).join(), limitMs, 1))
+      t.ok(await eventually(() => fs.fstatSync(log).size === 'begun and more\n'.length, limitMs, 1))
+      t.equal(fs.readFileSync(log, 'utf8'), ' and more\n')
+    },
+  )
+}
+
 t.test('an editor saves by renaming a new file over the old one, on either side', async t => {
   const { here, there } = await mountByFuse(t, 'auto', here => fs.writeFileSync(path.join(here, 'text'), '0'))
   const save = (directory: string, text: string) =>
