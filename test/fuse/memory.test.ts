@@ -8,7 +8,7 @@ import { openLocalTree } from '../../src/fs/local-tree.js'
 import { eventually } from '../fixtures/cpu-command.js'
 import { FuseClient } from '../fixtures/fuse-client.js'
 import { mountDirectoryByFuse } from '../fixtures/fuse-mounted.js'
-import { temporaryDirectory } from '../fixtures/temporary-directory.js'
+import { memoryDirectory, temporaryDirectory } from '../fixtures/temporary-directory.js'
 
 const run = promisify(execFile)
 const MiB = 1 << 20
@@ -20,8 +20,7 @@ function peak(pid: number): number {
 }
 
 t.test('a hundred thousand files, also when changes were lost', { timeout: 120_000 }, async t => {
-  const here = fs.mkdtempSync('/dev/shm/cpu-') // so many are made faster in memory
-  t.teardown(() => fs.rmSync(here, { recursive: true }))
+  const here = memoryDirectory(t)
   for (let i = 0; i < 500; i++) {
     fs.mkdirSync(path.join(here, `d${i}`))
     for (let k = 0; k < 200; k++) fs.writeFileSync(path.join(here, `d${i}/file-${k}.txt`), '')
