@@ -206,6 +206,9 @@ class Program {
         execve(argv[0], argv, request_.envp.data());
       }
       error = errno;
+      // A directory of PATH that is closed to this user has no such program, as in sh.
+      const bool in_path = request_.executables.size() > 1;
+      if (error == EACCES && in_path && access(executable.c_str(), F_OK) < 0) error = ENOENT;
       if (error == EACCES) denied = true;
       bool next = error == EACCES || error == ENOENT || error == ENOTDIR || error == ESTALE ||
                   error == ENODEV || error == ETIMEDOUT;

@@ -130,13 +130,14 @@ async function kernel(argv: string[], signal: AbortSignal): Promise<number> {
   }
   const rows = (await cachedKernels()).map(({ release, features, image }) => [
     release,
+    features.fuse,
     features['9p'],
     features.virtiofs,
     features.vsock,
     features.kvm,
     image,
   ])
-  return print(table([['RELEASE', '9P', 'VIRTIOFS', 'VSOCK', 'KVM', 'FILE'], ...rows]))
+  return print(table([['RELEASE', 'FUSE', '9P', 'VIRTIOFS', 'VSOCK', 'KVM', 'FILE'], ...rows]))
 }
 
 async function doctor(argv: string[]): Promise<number> {

@@ -93,7 +93,7 @@ export function isBackport({ image }: Pick<Kernel, 'image'>): boolean {
   return basename(dirname(dirname(image))).includes('~bpo')
 }
 
-/** One that can serve a session's files before one that cannot, the release's own before a backport, then the newer. */
+/** One with both protocols for a session's files before one without, the release's own before a backport, then the newer. */
 function compareKernels(a: Kernel, b: Kernel): number {
   const has9p = Number(b.features['9p'] !== 'absent') - Number(a.features['9p'] !== 'absent')
   const isOwn = Number(isBackport(a)) - Number(isBackport(b))

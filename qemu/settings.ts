@@ -175,9 +175,8 @@ async function chooseVirtiofsd(
 }
 
 function warnOfLimits(kernel: Kernel, nested: boolean, say: (line: string) => void): void {
-  if (kernel.features['9p'] === 'absent') {
-    say(`kernel ${kernel.release} has no 9P: commands there will not see your files`)
-  }
+  if (kernel.features['9p'] === 'absent' && kernel.features.fuse === 'absent')
+    say(`kernel ${kernel.release} has neither FUSE nor 9P: commands there will not see your files`)
   if (nested && kernel.features.kvm === 'absent')
     say(`kernel ${kernel.release} has no KVM for guests of its own`)
 }

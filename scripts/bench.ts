@@ -10,7 +10,8 @@ import { runMain } from '../src/cli/main.js'
 import { UsageError } from '../src/errors.js'
 import { packageRoot } from '../src/version.js'
 import { cacheTable } from './bench/cache-table.js'
-import { guestTable } from './bench/guest-table.js'
+import { guestTable, nestedTable } from './bench/guest-table.js'
+import { loopbackTable } from './bench/loopback-table.js'
 import { need } from './bench/needs.js'
 import { plotTable } from './bench/plot.js'
 import { formatTable, reportTable, type TableReport } from './bench/report.js'
@@ -25,7 +26,9 @@ const tables: Readonly<Record<string, MeasureTable>> = {
   ssh: sshTable,
   cache: cacheTable,
   guest: guestTable,
+  nested: nestedTable,
   session: sessionTable,
+  loopback: loopbackTable,
 }
 
 const FLAGS = defineFlags({

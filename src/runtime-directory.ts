@@ -3,7 +3,6 @@
 // its own in it, named for the machine.
 
 import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { CpuError } from './errors.js'
 
@@ -11,7 +10,7 @@ import { CpuError } from './errors.js'
 export function runtimeDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   const base = environment['XDG_RUNTIME_DIR']
   if (base?.startsWith('/')) return join(base, 'cpu-harness')
-  return `/tmp/cpu-harness-${userInfo().uid}`
+  return `/tmp/cpu-harness-${process.geteuid!()}`
 }
 
 /**
@@ -51,7 +50,7 @@ export function machineDirectories(directory: string = runtimeDirectory()): stri
 
 /** In /tmp anyone could have made it first: keys and sockets go only where nobody else can reach. */
 function checkRuntimeDirectory(directory: string): void {
-  const { uid } = userInfo()
+  const uid = process.geteuid!()
   const status = lstatSync(directory)
   const reason = status.isSymbolicLink()
     ? 'is a symbolic link'

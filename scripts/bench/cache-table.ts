@@ -1,5 +1,6 @@
-// Table: what each cache mode of the guest's kernel makes of the same work, in seconds and in 9P requests. One guest of
-// a kernel that has all modes, then one of an older kernel; in each, a session per mode, and they take turns.
+// Table: what each way to cache makes of the same work, in seconds and in requests: the modes of 9P, and the policies of
+// FUSE. One guest of a kernel that has all modes, then one of an older kernel; in each, a session per mode, and they
+// take turns.
 import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -7,7 +8,9 @@ import { setTimeout } from 'node:timers/promises'
 import { fetchDebianKernel } from '../../qemu/debian-kernel.js'
 import { type Kernel, type Machine, startMachine } from '../../qemu/index.js'
 import { CpuError } from '../../src/errors.js'
-import { CACHE_MODES, type CacheMode } from '../../src/namespace/ninep-mount.js'
+import { CACHE_POLICIES } from '../../src/fuse/session.js'
+import type { FileProtocol } from '../../src/namespace/file-protocol.js'
+import { CACHE_MODES } from '../../src/namespace/ninep-mount.js'
 import { packageRoot } from '../../src/version.js'
 import { GuestSession } from './guest-session.js'
 import { makeWork } from './guest-work.js'
@@ -29,6 +32,22 @@ type Work = (typeof WORKS)[number]
 
 /** By work: the first time, and again at once. */
 type Samples = Record<Work, { cold: number[]; warm: number[] }>
+
+/** A protocol and what `-cache` says of it. */
+interface Mode {
+  readonly protocol: FileProtocol
+  readonly cache: string
+}
+
+const MODES: readonly Mode[] = [
+  ...CACHE_MODES.map(cache => ({ protocol: '9p', cache }) as const),
+  ...CACHE_POLICIES.map(cache => ({ protocol: 'fuse', cache }) as const),
+]
+const OLDER_MODES = MODES.filter(({ cache }) => !['readahead', 'loose'].includes(cache))
+
+function nameOf({ protocol, cache }: Mode): string {
+  return `${protocol} ${cache}`
+}
 
 interface Column {
   readonly seconds: Samples
@@ -52,8 +71,8 @@ export async function cacheTable(options: CacheTableOptions = {}): Promise<Bench
     say('making the files to work on')
     await makeWork(work, sizes)
     const scene = { work, repeat, say, signal, columns }
-    await measureKernel({ ...scene, kernel: recent, modes: CACHE_MODES })
-    if (!hasAllModes) await measureKernel({ ...scene, kernel: own, modes: ['none', 'mmap'] })
+    await measureKernel({ ...scene, kernel: recent, modes: MODES })
+    if (!hasAllModes) await measureKernel({ ...scene, kernel: own, modes: OLDER_MODES })
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
@@ -66,7 +85,7 @@ export async function cacheTable(options: CacheTableOptions = {}): Promise<Bench
 
 interface Scene {
   readonly kernel: Kernel
-  readonly modes: readonly CacheMode[]
+  readonly modes: readonly Mode[]
   readonly work: string
   readonly repeat: number
   readonly say: (line: string) => void
@@ -83,11 +102,11 @@ async function measureKernel(scene: Scene): Promise<void> {
     signal,
   })
   const [version] = /^\d+\.\d+/.exec(kernel.release) ?? [kernel.release]
-  const measured = new Map<CacheMode, Column>()
+  const measured = new Map<Mode, Column>()
   for (const mode of modes) {
     const column: Column = { seconds: noSamples(), requests: noSamples(), messages: {} }
     measured.set(mode, column)
-    columns.set(`${mode} ${version}`, column)
+    columns.set(`${nameOf(mode)} ${version}`, column)
   }
   await measureSeconds(scene, machine, measured)
   for (const [mode, column] of measured) await countRequests(scene, machine, mode, column)
@@ -97,24 +116,20 @@ function noSamples(): Samples {
   return Object.fromEntries(WORKS.map(work => [work, { cold: [], warm: [] }])) as unknown as Samples
 }
 
-function sessionArguments(
-  { work }: Scene,
-  machine: Machine,
-  mode: CacheMode,
-  flags: readonly string[],
-): string[] {
+function sessionArguments({ work }: Scene, machine: Machine, mode: Mode, flags: readonly string[]): string[] {
   const agent = path.join('/tmp/cpu', packageRoot(), 'scripts/bench/cache-agent.py')
   const data = path.join('/tmp/cpu', work)
   const node = path.join('/tmp/cpu', process.execPath)
-  return [...flags, '-cache', mode, machine.name, 'python3', '-I', agent, data, node]
+  const how = ['-files', mode.protocol, '-cache', mode.cache]
+  return [...flags, ...how, machine.name, 'python3', '-I', agent, data, node]
 }
 
 async function measureSeconds(
   scene: Scene,
   machine: Machine,
-  columns: ReadonlyMap<CacheMode, Column>,
+  columns: ReadonlyMap<Mode, Column>,
 ): Promise<void> {
-  const open = new Map<CacheMode, GuestSession>()
+  const open = new Map<Mode, GuestSession>()
   try {
     for (const mode of columns.keys())
       open.set(mode, await GuestSession.start(sessionArguments(scene, machine, mode, [])))
@@ -129,43 +144,38 @@ async function takeTurns(
   { say, signal }: Scene,
   turn: string,
   work: Work,
-  columns: ReadonlyMap<CacheMode, Column>,
-  open: ReadonlyMap<CacheMode, GuestSession>,
+  columns: ReadonlyMap<Mode, Column>,
+  open: ReadonlyMap<Mode, GuestSession>,
 ): Promise<void> {
-  const checks = new Map<CacheMode, string>()
+  const checks = new Map<string, string>()
   for (const [mode, session] of open) {
     signal?.throwIfAborted()
-    await session.work('drop', 1)
-    const { coldMs, warmMs = Number.NaN, check } = await session.work(work, 2)
+    const { coldMs = Number.NaN, warmMs = Number.NaN, check } = await session.work(work, 'both')
     const { cold, warm } = columns.get(mode)!.seconds[work]
     cold.push(coldMs / 1000)
     warm.push(warmMs / 1000)
-    checks.set(mode, check)
-    say(`${turn} ${work}, ${mode}: ${Math.round(coldMs)} ms, again ${Math.round(warmMs)} ms`)
+    checks.set(nameOf(mode), check)
+    say(`${turn} ${work}, ${nameOf(mode)}: ${Math.round(coldMs)} ms, again ${Math.round(warmMs)} ms`)
   }
   if (new Set(checks.values()).size === 1) return
   throw new CpuError('ERR_CPU_BENCH', `${work}: the modes differ: ${JSON.stringify([...checks])}`)
 }
 
-async function countRequests(scene: Scene, machine: Machine, mode: CacheMode, column: Column): Promise<void> {
+async function countRequests(scene: Scene, machine: Machine, mode: Mode, column: Column): Promise<void> {
   const counts = new Map<string, number>()
-  const count = (line: string) => {
-    const name = /\b(T[a-z]+)\b/.exec(line)?.[1]
-    if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1)
-  }
+  const count = (name: string) => void counts.set(name, (counts.get(name) ?? 0) + 1)
   await using session = await GuestSession.start(sessionArguments(scene, machine, mode, ['-dbg9p']), count)
   for (const work of WORKS) {
-    await session.work('drop', 1)
     for (const pass of ['cold', 'warm'] as const) {
       scene.signal?.throwIfAborted()
       await setTimeout(TRACE_DELAY_MS)
       counts.clear()
-      await session.work(work, 1)
+      await session.work(work, pass)
       await setTimeout(TRACE_DELAY_MS)
       column.requests[work][pass].push([...counts.values()].reduce((sum, n) => sum + n, 0))
       if (pass === 'cold') column.messages[work] = formatCounts(counts)
     }
-    scene.say(`${work}, ${mode}: ${column.requests[work].cold[0]} requests: ${column.messages[work]}`)
+    scene.say(`${work}, ${nameOf(mode)}: ${column.requests[work].cold[0]} requests: ${column.messages[work]}`)
   }
 }
 
@@ -199,7 +209,7 @@ function asTable(columns: Map<string, Column>, sizes: typeof FULL, facts: readon
   )
   return {
     name: 'cache',
-    title: 'Cache modes of the kernel that has the files',
+    title: 'What the kernel there keeps',
     columns: [...columns.keys()],
     rows: WORKS.flatMap(work => kinds.map(({ what, pass }) => row(work, what, pass))),
     notes: [...facts, ...messages],

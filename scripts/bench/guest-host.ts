@@ -1,38 +1,35 @@
-// Table 2 on a host whose guests have KVM and vsock: one guest, every way to its host's files side by side, each in a
-// session of its own that stays. Called by guest-table.ts, in the nested lab as a program that prints the result.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+// Table 2 on the guest's host: one guest, every way to its host's files side by side, each in a session of its own that
+// stays. Called by guest-table.ts, in the nested lab as a program that prints the result.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { copyFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { execa } from 'execa'
 import { ninePShare } from '../../qemu/devices.js'
-import { type Machine, startMachine } from '../../qemu/index.js'
+import { startMachine } from '../../qemu/index.js'
 import { readState } from '../../qemu/machine-directory.js'
 import { packageRoot } from '../../src/version.js'
 import { difference, type ProcessorTimes, processorTimes } from './guest-profile.js'
 import { GuestSession, runCpu, type Timing } from './guest-session.js'
-import { type Sshd, startSshd, writeSshdFiles } from './guest-sshd.js'
-import { installSystem, SHARED_SYSTEM, SYSTEM, systemFstab } from './guest-system.js'
-import { copyWorkPrograms, makeWork, type WorkSizes } from './guest-work.js'
+import { startSshd, writeSshdFiles } from './guest-sshd.js'
+import { installSystem } from './guest-system.js'
+import { serveFiles, sessionArguments, systemIn, type Way, type WayScene } from './guest-ways.js'
+import { copyNode, copyWorkPrograms, makeWork, type WorkSizes } from './guest-work.js'
 
-export const WAYS = ['9p ssh/tcp', '9p ssh/vsock', '9p direct', 'virtio-9p', 'virtiofs', 'sshfs'] as const
-export type Way = (typeof WAYS)[number]
-
-export const WORKS = ['find', 'tar', 'read', 'write', 'git', 'python', 'make'] as const
+export const WORKS = ['find', 'tar', 'read', 'write', 'git', 'python', 'node', 'make'] as const
 export type Work = (typeof WORKS)[number]
 
 /** Those that are done a second time at once, with what the first time left in the guest's caches. */
-const WORKS_AGAIN: ReadonlySet<Work> = new Set(['find', 'tar', 'read', 'git', 'python'])
+const WORKS_AGAIN: ReadonlySet<Work> = new Set(['find', 'tar', 'read', 'git', 'python', 'node'])
 
 export interface GuestPlan {
   readonly sizes: WorkSizes
   readonly repeat: number
   /** Nothing is begun that long after the first piece of work. */
   readonly limitMinutes: number
-  /** Each piece of work once only, with cold caches. */
-  readonly once?: boolean
-  /** Fewer of each for a first look. */
-  readonly ways?: readonly Way[]
+  readonly ways: readonly Way[]
+  /** Fewer for a first look. */
   readonly works?: readonly Work[]
 }
 
@@ -47,19 +44,22 @@ export type GuestTimes = Partial<Record<Work, Partial<Record<Way, WorkTimes>>>>
 
 export interface GuestResult {
   readonly times: GuestTimes
-  /** How many 9P requests of ours each work makes, by message; cold, and once more. */
-  readonly requests: Partial<Record<Work, Readonly<Record<string, number>>>>
+  /** How many messages each work makes by our protocols. */
+  readonly requests: Partial<Record<Work, Partial<Record<Way, Requests>>>>
   readonly kernel: string
   readonly notes: readonly string[]
 }
+
+/** By message: with the guest's caches dropped, and once more. */
+export type Requests = Readonly<Record<'cold' | 'warm', Readonly<Record<string, number>>>>
 
 type Say = (line: string) => void
 
 const GUEST_MEMORY_MIB = 1536
 /** Generous: the machine that it boots on may be emulated. */
 const BOOT_LIMIT_MS = 300_000
-/** Of a way whose files a session's fstab mounts. */
-const DATA = '/mnt/data'
+/** For the lines of a trace that the session's output has overtaken. */
+const TRACE_DELAY_MS = 300
 
 /**
  * Makes what measureGuest needs in `directory`: the files to work on and the programs. Apart from it, since a machine
@@ -69,7 +69,8 @@ export async function prepareGuest(directory: string, sizes: WorkSizes): Promise
   const work = path.join(directory, 'work')
   mkdirSync(work)
   await makeWork(work, sizes)
-  await copyWorkPrograms(path.join(work, SHARED_SYSTEM), path.join(work, 'project'))
+  await copyNode(path.join(work, 'node'))
+  await copyWorkPrograms(systemIn(work), path.join(work, 'project'))
 }
 
 /** Boots the guest, measures, and leaves nothing behind. `prepared` is a directory that prepareGuest filled. */
@@ -78,29 +79,32 @@ export async function measureGuest(
   prepared: string,
   options: { onMessage: Say; signal?: AbortSignal | undefined },
 ): Promise<GuestResult> {
+  const { onMessage: say, signal } = options
   const base = mkdtempSync(path.join(os.tmpdir(), 'cpu-bench-'))
   try {
     const work = path.join(base, 'work')
     const staging = path.join(base, 'staging')
     await execa('cp', ['-a', path.join(prepared, 'work'), work], { timeout: 600_000 })
     const ssh = writeSshdFiles(staging)
-    const system = path.join(work, SHARED_SYSTEM)
+    const system = systemIn(work)
     await copyFile(path.join(packageRoot(), 'scripts/bench/guest-agent.sh'), path.join(system, 'agent.sh'))
     await copyFile(path.join(staging, ssh.clientKey), path.join(system, 'id'))
     using sshd = await startSshd(ssh)
+    using served = await serveFiles(work)
     await using machine = await startMachine({
       name: `bench-${process.pid}`,
-      net: 'both',
+      net: plan.ways.some(way => /vsock|direct/.test(way)) ? 'both' : 'tcp',
       memoryMiB: GUEST_MEMORY_MIB,
       timeoutMs: BOOT_LIMIT_MS,
       shares: [{ tag: 'work', hostPath: work }],
       devices: [ninePShare({ tag: 'work9p', hostPath: work })],
-      onMessage: options.onMessage,
-      signal: options.signal,
+      onMessage: say,
+      signal,
     })
-    options.onMessage(`the guest is ready after ${Math.round(machine.bootMs / 1000)} s`)
-    const scene = { plan, work, staging, sshd, machine, say: options.onMessage, signal: options.signal }
-    return await measureIn(scene)
+    say(`the guest is ready after ${Math.round(machine.bootMs / 1000)} s`)
+    await installSystem(machine, 'work', staging)
+    const ways = { machine, work, staging, sshd, sizes: plan.sizes, servePort: served.port }
+    return await measureIn({ plan, ways, servedPid: served.pid, say, signal })
   } finally {
     rmSync(base, { recursive: true, force: true })
   }
@@ -108,21 +112,17 @@ export async function measureGuest(
 
 interface Scene {
   readonly plan: GuestPlan
-  /** Directories of the host: what is exported, and what is not. */
-  readonly work: string
-  readonly staging: string
-  readonly sshd: Sshd
-  readonly machine: Machine
+  readonly ways: WayScene
+  /** Of `cpu -srv`. */
+  readonly servedPid: number
   readonly say: Say
   readonly signal: AbortSignal | undefined
 }
 
 async function measureIn(scene: Scene): Promise<GuestResult> {
-  const { plan, machine, staging, say } = scene
-  writeFileSync(path.join(staging, 'host.pub'), `${machine.hostKey}\n`)
-  writeFileSync(path.join(staging, 'fstab'), systemFstab())
-  await installSystem(machine, 'work', staging)
-  const kernel = (await runCpu(['-9p=false', machine.name, '/cpu-harness/node', '-p', 'os.release()'])).trim()
+  const { plan, ways, say } = scene
+  const release = ['-9p=false', ways.machine.name, '/cpu-harness/node', '-p', 'os.release()']
+  const kernel = (await runCpu(release)).trim()
   const notes: string[] = []
   const note = (line: string) => {
     notes.push(line)
@@ -131,9 +131,9 @@ async function measureIn(scene: Scene): Promise<GuestResult> {
   const open = new Map<Way, GuestSession>()
   let times: GuestTimes
   try {
-    for (const way of plan.ways ?? WAYS) {
+    for (const way of plan.ways) {
       try {
-        open.set(way, await GuestSession.start(sessionArguments(scene, way)))
+        open.set(way, await GuestSession.start(sessionArguments(ways, way)))
         say(`${way}: ready`)
       } catch (error) {
         note(`${way} was not measured: ${(error as Error).message}`)
@@ -146,63 +146,12 @@ async function measureIn(scene: Scene): Promise<GuestResult> {
   return { times, requests: await countRequests(scene, note), kernel, notes }
 }
 
-/** Arguments of `cpu` for a session in which the agent works on the files by this way. */
-function sessionArguments(scene: Scene, way: Way): string[] {
-  const { machine, work, staging, plan } = scene
-  const fstab = path.join(staging, 'fstab')
-  const agent = (data: string, ...more: string[]) => [
-    ...['/usr/bin/bash', `${SYSTEM}/agent.sh`, data, String(plan.sizes.mebibytes), ...more],
-  ]
-  const ours = ['-root', work, '-namespace', 'none', '-fstab', fstab]
-  const others = (line: string) => {
-    const file = path.join(staging, `fstab-${WAYS.indexOf(way)}`)
-    writeFileSync(file, `${systemFstab()}${line}\n`)
-    return ['-9p=false', '-fstab', file, machine.name]
-  }
-  switch (way) {
-    case '9p ssh/tcp': {
-      const login = [
-        '-key',
-        path.join(machine.directory, 'id_ed25519'),
-        '-hk',
-        path.join(staging, 'host.pub'),
-      ]
-      const host = ['-net', 'tcp', '-sp', String(machine.tcpPort), ...login, '-user', 'root', '127.0.0.1']
-      return [...ours, ...host, ...agent('/tmp/cpu')]
-    }
-    case '9p ssh/vsock':
-      return ['-direct=false', ...ours, ...vsockHost(machine), ...agent('/tmp/cpu')]
-    case '9p direct':
-      return [...ours, ...vsockHost(machine), ...agent('/tmp/cpu')]
-    case 'virtio-9p': {
-      // as ours is mounted by kernels before 6.4, but for the size: this is the most that virtio has
-      const mount = 'trans=virtio,version=9p2000.L,msize=512000,access=any,noxattr,cache=mmap'
-      return [...others(`work9p ${DATA} 9p nosuid,nodev,${mount} 0 0`), ...agent(DATA)]
-    }
-    case 'virtiofs':
-      return [...others(`work ${DATA} virtiofs nosuid,nodev 0 0`), ...agent(DATA)]
-    case 'sshfs':
-      return [...others(''), ...agent(DATA, sshfsCommand(scene))]
-  }
-}
-
-function vsockHost({ cid }: Machine): string[] {
-  if (cid === undefined) throw new Error('the guest has no vsock')
-  return ['-net', 'vsock', String(cid)]
-}
-
-/** QEMU's user network leads 10.0.2.2 to this host's loopback. */
-function sshfsCommand({ sshd, work }: Scene): string {
-  const options = [`IdentityFile=${SYSTEM}/id`, 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null']
-  return `sshfs -p ${sshd.port} -o ${options.join(',')} root@10.0.2.2:${work} ${DATA} 2>/tmp/sshfs`
-}
-
 async function measureTimes(
-  { plan, machine, say, signal }: Scene,
+  { plan, ways, servedPid, say, signal }: Scene,
   open: Map<Way, GuestSession>,
   note: Say,
 ): Promise<GuestTimes> {
-  const qemu = readState(machine.directory)!.qemu!.pid
+  const qemu = readState(ways.machine.directory)!.qemu!.pid
   const times: GuestTimes = {}
   const end = performance.now() + plan.limitMinutes * 60_000
   for (let repetition = 0; repetition < plan.repeat; repetition++) {
@@ -213,16 +162,17 @@ async function measureTimes(
       }
       const checks = new Map<string, Way>()
       for (const [way, session] of rotated([...open], repetition)) {
+        if (way === 'tmpfs' && work !== 'make') continue
         signal?.throwIfAborted()
+        const server = way === '9p tcp' ? servedPid : session.pid
         try {
-          const before = processorTimes(session.pid, qemu)
-          const timing = await session.work(work, plan.once !== true && WORKS_AGAIN.has(work) ? 2 : 1)
-          record(times, work, way, timing, difference(processorTimes(session.pid, qemu), before))
-          const { coldMs, warmMs, check } = timing
+          const before = processorTimes(server, qemu)
+          const timing = await session.work(work, WORKS_AGAIN.has(work) ? 'both' : 'cold')
+          record(times, work, way, timing, difference(processorTimes(server, qemu), before))
+          const { coldMs = 0, warmMs, check } = timing
           checks.set(check, way)
-          say(
-            `${repetition + 1}/${plan.repeat} ${work}, ${way}: ${Math.round(coldMs)} ms${warmMs === undefined ? '' : `, again ${Math.round(warmMs)} ms`}`,
-          )
+          const again = warmMs === undefined ? '' : `, again ${Math.round(warmMs)} ms`
+          say(`${repetition + 1}/${plan.repeat} ${work}, ${way}: ${Math.round(coldMs)} ms${again}`)
         } catch (error) {
           note(`${work}, ${way}: ${(error as Error).message}`)
         }
@@ -245,7 +195,7 @@ function record(
   times[work] = {
     ...row,
     [way]: {
-      cold: [...known.cold, coldMs],
+      cold: coldMs === undefined ? known.cold : [...known.cold, coldMs],
       warm: warmMs === undefined ? known.warm : [...known.warm, warmMs],
       processor: [...known.processor, processor],
     },
@@ -258,24 +208,35 @@ function rotated<T>(list: readonly T[], by: number): T[] {
   return [...list.slice(start), ...list.slice(0, start)]
 }
 
-async function countRequests(scene: Scene, note: Say): Promise<GuestResult['requests']> {
-  let counts: Record<string, number> = {}
-  const count = (line: string) => {
-    const name = /\b(T[a-z]+)\b/.exec(line)?.[1]
-    if (name !== undefined) counts[name] = (counts[name] ?? 0) + 1
-  }
-  const way = scene.machine.cid === undefined ? '9p ssh/tcp' : '9p direct'
+/** Of each of our protocols, in a session of its own, whose messages are shown. */
+async function countRequests({ plan, ways, say }: Scene, note: Say): Promise<GuestResult['requests']> {
   const requests: GuestResult['requests'] = {}
-  try {
-    await using session = await GuestSession.start(['-dbg9p', ...sessionArguments(scene, way)], count)
-    for (const work of scene.plan.works ?? WORKS) {
-      counts = {}
-      await session.work(work, 1)
-      requests[work] = counts
-      scene.say(`${work}: ${JSON.stringify(counts)}`)
+  for (const way of plan.ways.filter(way => COUNTED.has(way))) {
+    let counts: Record<string, number> = {}
+    const count = (name: string) => {
+      counts[name] = (counts[name] ?? 0) + 1
     }
-  } catch (error) {
-    note(`requests were not all counted: ${(error as Error).message}`)
+    const counted = async (session: GuestSession, work: Work, pass: 'cold' | 'warm') => {
+      counts = {}
+      await session.work(work, pass)
+      await setTimeout(TRACE_DELAY_MS)
+      return counts
+    }
+    try {
+      await using session = await GuestSession.start(['-dbg9p', ...sessionArguments(ways, way)], count)
+      for (const work of plan.works ?? WORKS) {
+        const seen = {
+          cold: await counted(session, work, 'cold'),
+          warm: await counted(session, work, 'warm'),
+        }
+        requests[work] = { ...requests[work], [way]: seen }
+        say(`${work}, ${way}: ${JSON.stringify(seen)}`)
+      }
+    } catch (error) {
+      note(`requests of ${way} were not all counted: ${(error as Error).message}`)
+    }
   }
   return requests
 }
+
+const COUNTED: ReadonlySet<Way> = new Set(['9p ssh/tcp', 'fuse ssh/tcp', '9p direct', 'fuse direct'])

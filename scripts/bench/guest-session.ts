@@ -11,9 +11,11 @@ const START_LIMIT_MS = 180_000
 const WORK_LIMIT_MS = 1_200_000
 const END_LIMIT_MS = 30_000
 
+export type Passes = 'cold' | 'warm' | 'both'
+
 export interface Timing {
-  readonly coldMs: number
-  /** Undefined where the work was done once. */
+  /** Undefined for a pass that was not asked for. */
+  readonly coldMs: number | undefined
   readonly warmMs: number | undefined
   /** Equal for all ways, or the work was not the same. */
   readonly check: string
@@ -48,20 +50,25 @@ export class GuestSession implements AsyncDisposable {
   readonly #lines: AsyncIterator<string>
   #said = ''
 
-  private constructor(args: readonly string[], onMessage9P?: (line: string) => void) {
-    this.#child = startCpu(args)
+  private constructor(child: ChildProcess, onRequest?: (name: string) => void) {
+    this.#child = child
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
     this.#child.stdin!.on('error', () => {})
     createInterface({ input: this.#child.stderr! }).on('line', line => {
-      if (onMessage9P !== undefined && line.startsWith('cpu: 9p: '))
-        onMessage9P(line.slice('cpu: 9p: '.length))
-      else this.#said = `${this.#said}${line}\n`.slice(-2000)
+      const [isTraced, request] = /^cpu: (?:9p|fuse): (?:> (\w+))?/.exec(line) ?? []
+      if (request !== undefined) onRequest?.(request)
+      else if (isTraced === undefined) this.#said = `${this.#said}${line}\n`.slice(-2000)
     })
   }
 
-  /** Resolves when the files are there. `onMessage9P` gets each message of a session with -dbg9p. */
-  static async start(args: readonly string[], onMessage9P?: (line: string) => void): Promise<GuestSession> {
-    const session = new GuestSession(args, onMessage9P)
+  /** Resolves when the files are there. `onRequest` gets the name of each of a session with -dbg9p. */
+  static start(args: readonly string[], onRequest?: (name: string) => void): Promise<GuestSession> {
+    return GuestSession.of(startCpu(args), onRequest)
+  }
+
+  /** Of a process that has the agent in it. Takes it over. */
+  static async of(child: ChildProcess, onRequest?: (name: string) => void): Promise<GuestSession> {
+    const session = new GuestSession(child, onRequest)
     try {
       const line = await session.#line(START_LIMIT_MS)
       if (line !== 'ready') throw session.#failure(line)
@@ -77,13 +84,14 @@ export class GuestSession implements AsyncDisposable {
     return this.#child.pid!
   }
 
-  /** Does a piece of work with cold caches, and with two passes once more. Throws ERR_CPU_BENCH. */
-  async work(name: string, passes: 1 | 2): Promise<Timing> {
+  /** Does a piece of work: with the guest's caches dropped, as they are, or both. Throws ERR_CPU_BENCH. */
+  async work(name: string, passes: Passes): Promise<Timing> {
     this.#child.stdin!.write(`${name} ${passes}\n`)
     const line = await this.#line(WORK_LIMIT_MS)
     const [answered, cold, warm, check] = line.split(' ')
     if (answered !== name || check === undefined) throw this.#failure(line)
-    return { coldMs: Number(cold) / 1000, warmMs: warm === '-' ? undefined : Number(warm) / 1000, check }
+    const ms = (text: string | undefined) => (text === '-' ? undefined : Number(text) / 1000)
+    return { coldMs: ms(cold), warmMs: ms(warm), check }
   }
 
   /** Says a line and waits for the answer that means done. Throws ERR_CPU_BENCH for another. */

@@ -95,9 +95,7 @@ async function copyPython(directory: string): Promise<void> {
   await mkdir(path.join(directory, 'bin'), { recursive: true })
   await mkdir(path.join(directory, 'lib'), { recursive: true })
   await copyFile(interpreter, path.join(directory, 'bin/python3'))
-  for (const library of await sharedLibraries([interpreter])) {
-    await copyFile(library, path.join(directory, 'lib', path.basename(library)))
-  }
+  await copyLibraries(interpreter, path.join(directory, 'lib'))
   const target = path.join(directory, 'lib', path.basename(modules))
   await mkdir(target)
   const leftOut = [
@@ -114,6 +112,19 @@ async function copyPython(directory: string): Promise<void> {
   await copyTree(modules, target, excluded)
   // Where the distribution has not compiled them; the time in each is that of its source.
   await execa(interpreter, ['-I', '-m', 'compileall', '-q', target], { reject: false, timeout: 600_000 })
+}
+
+/** This Node, with its shared libraries. */
+export async function copyNode(directory: string): Promise<void> {
+  await mkdir(path.join(directory, 'bin'), { recursive: true })
+  await mkdir(path.join(directory, 'lib'), { recursive: true })
+  await copyFile(process.execPath, path.join(directory, 'bin/node'))
+  await copyLibraries(process.execPath, path.join(directory, 'lib'))
+}
+
+async function copyLibraries(program: string, directory: string): Promise<void> {
+  for (const library of await sharedLibraries([program]))
+    await copyFile(library, path.join(directory, path.basename(library)))
 }
 
 async function copyTree(from: string, to: string, excluded: readonly string[]): Promise<void> {

@@ -23,7 +23,7 @@ type SessionOptions = Partial<BenchOptions> & { readonly signal?: AbortSignal | 
 const REPEAT = 15
 const QUICK_REPEAT = 3
 const TRUE = `${SYSTEM}/usr/bin/true`
-const WAYS = ['ssh', 'cpu', 'cpu -files fuse', 'cpu -9p=false', 'cpu vsock'] as const
+const WAYS = ['ssh', 'cpu', 'cpu -files 9p', 'cpu -9p=false', 'cpu vsock'] as const
 type Way = (typeof WAYS)[number]
 
 /** Measures. Throws CpuError, MachineError. */
@@ -53,7 +53,7 @@ export async function sessionTable(options: SessionOptions = {}): Promise<BenchT
       say(line)
     }
     const samples = await measure({ commands, guest, repeat, say, note, signal: options.signal })
-    return asTable({ samples, repeat, machine, trace: await traceOf(commands.cpu!), failures })
+    return asTable({ samples, repeat, machine, trace: await traceOf(commands['cpu -files 9p']!), failures })
   } finally {
     rmSync(staging, { recursive: true, force: true })
   }
@@ -91,7 +91,7 @@ function sessionCommands(machine: Machine, staging: string, sshPort: number): Co
       ],
     },
     cpu: cpu(...byTcp, '127.0.0.1', 'true'),
-    'cpu -files fuse': cpu('-files', 'fuse', ...byTcp, '127.0.0.1', 'true'),
+    'cpu -files 9p': cpu('-files', '9p', ...byTcp, '127.0.0.1', 'true'),
     'cpu -9p=false': cpu('-9p=false', ...byTcp, '127.0.0.1', TRUE),
     ...(machine.cid === undefined ? {} : { 'cpu vsock': cpu('-net', 'vsock', String(machine.cid), 'true') }),
   }
@@ -223,7 +223,7 @@ function asTable(result: {
     unit: 'ms',
     better: 'lower' as const,
     samples: samples[pass] as Record<string, number[]>,
-    goals: [goal('cpu'), goal('cpu -files fuse'), ...(machine.cid === undefined ? [] : [goal('cpu vsock')])],
+    goals: [goal('cpu'), goal('cpu -files 9p'), ...(machine.cid === undefined ? [] : [goal('cpu vsock')])],
   })
   return {
     name: 'session',
@@ -233,7 +233,7 @@ function asTable(result: {
     notes: [
       `${repeat} repetitions; user networking of QEMU for both, but where vsock is said`,
       'ssh and its server are of OpenSSH; its `true` lies in the guest, ours is read from this machine',
-      `${countOf(groups)} 9P requests of \`cpu host true\`, by file:`,
+      `${countOf(groups)} requests of \`cpu -files 9p host true\`, by file:`,
       ...groups.map(group => `  ${describeGroup(group)}`),
       ...failures,
     ],

@@ -40,7 +40,7 @@ async function cpud(load: string, hostKey: string): Promise<void> {
   })
   async function drive(client: ssh2.Connection): Promise<void> {
     const files = await connectFiles(client, { protocols: ['9p'], forward: FORWARD, direct: undefined })
-    const fd = files.takeKernelFd()
+    const fd = files.toMount().fileConnectionFd!
     say('ready')
     for await (const line of readline.createInterface(process.stdin)) {
       spawn(load, ['drive', ...line.split(' ')], { stdio: ['ignore', 'inherit', 'inherit', fd] })

@@ -11,6 +11,7 @@ import { loadHostKey } from '../cpud/host-key.js'
 import { serveAsInit, serveUntilSignal } from '../cpud/serve.js'
 import { UsageError } from '../errors.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
+import { mayMountHere } from '../native/user-namespace.js'
 import { type AuthorizedKey, parseAuthorizedKeys } from '../ssh/authorized-keys.js'
 import { type Address, type Network, toAddress } from '../transport/address.js'
 import { version } from '../version.js'
@@ -24,7 +25,11 @@ void runMain('cpud', async argv => {
   if (operands[0] !== undefined) throw new UsageError(`unexpected operand ${operands[0]}`)
   const log = (line: string) => console.error(`cpud: ${line}`)
   const debug = values.d ? log : undefined
-  if (values.init) return serveAsInit({ debug })
+  if (values.init) {
+    if (!mayMountHere())
+      throw new UsageError('-init sets a machine up, which takes root', 'leave it out to serve as this user')
+    return serveAsInit({ debug })
+  }
   return serveUntilSignal({
     addresses: addresses(values),
     hostKey: loadHostKey(values.hk ?? path.join(os.homedir(), '.ssh/cpud_host_ed25519')),

@@ -28,7 +28,7 @@ export const CPU_FLAGS = defineFlags({
     kind: 'string',
     choices: ['auto', 'fuse', '9p', 'none'],
     placeholder: 'HOW',
-    help: 'how your files get there: by FUSE, which is faster, by 9P, or not at all; auto takes FUSE where it can',
+    help: 'how your files get there: by FUSE, which is faster, by 9P, or not at all; auto takes FUSE where the other side can (default auto)',
   },
   '9p': { kind: 'boolean', default: true, help: 'as -files none' },
   namespace: {

@@ -37,4 +37,6 @@ export const CPUD_HELP: HelpText = {
     { command: 'cpud -pk keys -net vsock', does: 'in a virtual machine, for its host' },
     { command: 'cpud -init', does: 'as /init of an initramfs' },
   ],
+  footer:
+    'Run by an ordinary user, it has files by FUSE alone, in user namespaces; 9P, other file systems and -init take root.',
 }

@@ -7,6 +7,7 @@ import { serve9P } from '../9p/serve.js'
 import { CpuError } from '../errors.js'
 import { openTree } from '../fs/open-tree.js'
 import type { FileTree } from '../fs/tree.js'
+import { requests } from '../fuse/messages.js'
 import { serveFuse } from '../fuse/serve.js'
 import type { CachePolicy } from '../fuse/session.js'
 import { VMADDR_CID_ANY, VMADDR_PORT_ANY } from '../linux/vsock.js'
@@ -45,6 +46,7 @@ export interface FileServer {
 
 export interface FileHostEvents {
   taken(way: FileWay): void
+  /** Called with the protocol and each message, in one line. */
   readonly trace?: ((line: string) => void) | undefined
 }
 
@@ -125,7 +127,11 @@ export class FileHost {
     const protocol = protocolOf(first)
     if (protocol === undefined || !this.#options.protocols.includes(protocol)) return void stream.destroy()
     this.#events.taken({ by, protocol })
-    const options = { trace: this.#events.trace, signal: this.#end.signal }
+    const { trace } = this.#events
+    const options = {
+      trace: trace && ((line: string) => trace(`${protocol}: ${line}`)),
+      signal: this.#end.signal,
+    }
     this.#service =
       protocol === 'fuse'
         ? serveFuse(stream, this.#tree, { ...options, policy: this.#options.cachePolicy })
@@ -134,10 +140,11 @@ export class FileHost {
   }
 }
 
-/** By the first message: Tversion (100, no tag) or INIT (26). */
+/** By the first message: Tversion (100, no tag), or what may begin FUSE. */
 function protocolOf(first: Buffer): FileProtocol | undefined {
   if (first[4] === 100) return '9p'
-  return first.readUInt32LE(4) === 26 ? 'fuse' : undefined
+  const opcode = first.readUInt32LE(4)
+  return [requests.INIT, requests.SESSION_IDS].some(known => known.opcode === opcode) ? 'fuse' : undefined
 }
 
 /** Takes exactly so many bytes from `stream`, leaving what follows; rejects when they do not come. */

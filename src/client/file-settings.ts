@@ -19,7 +19,6 @@ export interface FileSettings {
 
 type Choice = NonNullable<Values['files']>
 
-const DEFAULT_CHOICE: Choice = '9p'
 const protocolsOf: Record<Choice, readonly FileProtocol[]> = {
   auto: ['fuse', '9p'],
   fuse: ['fuse'],
@@ -58,7 +57,7 @@ export function fileSettings(values: Values): FileSettings {
 }
 
 function filesOf({ files, '9p': isWanted }: Values): Choice {
-  if (isWanted) return files ?? DEFAULT_CHOICE
+  if (isWanted) return files ?? 'auto'
   if (files === undefined || files === 'none') return 'none'
   throw new UsageError(`-files ${files} serves files, and -9p=false serves none`, 'leave one of them out')
 }

@@ -58,6 +58,7 @@ export async function serveFiles(options: ServeFilesOptions): Promise<void> {
   if (!options.open) refuseOpen(address)
   const tree = openTree(root, { readOnly })
   const served = new Set<Promise<void>>()
+  const trace = options.trace && ((line: string) => options.trace?.(`9p: ${line}`))
   const serve = (stream: Duplex, name: string) => {
     const share = served.size < MAX_CONNECTIONS ? shareOf(tree) : `${MAX_CONNECTIONS} are connected`
     if (typeof share === 'string') {
@@ -66,7 +67,7 @@ export async function serveFiles(options: ServeFilesOptions): Promise<void> {
       return
     }
     options.log(`connected: ${name}`)
-    const service = serve9P(stream, share, { signal, trace: options.trace }).finally(() => {
+    const service = serve9P(stream, share, { signal, trace }).finally(() => {
       if (share !== tree) share.dispose()
       served.delete(service)
       options.log(`disconnected: ${name}`)

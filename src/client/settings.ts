@@ -57,7 +57,7 @@ export function clientOptions({ values, operands }: Flags): ClientOptions {
           cachePolicy,
           direct: values.direct,
           timeoutMs: values.timeout9p,
-          trace: trace9P(values),
+          trace: traceFiles(values),
         }
       : undefined,
     mountOptions,
@@ -83,12 +83,12 @@ export function serveOptions({ values, operands }: Flags): Omit<ServeFilesOption
     readOnly: values.ro,
     open: values['srv-open'],
     log: logger(values),
-    trace: trace9P(values),
+    trace: traceFiles(values),
   }
 }
 
-function trace9P(values: Flags['values']): ((line: string) => void) | undefined {
-  return values.dbg9p ? line => say(`9p: ${line}`) : undefined
+function traceFiles(values: Flags['values']): ((line: string) => void) | undefined {
+  return values.dbg9p ? say : undefined
 }
 
 function logger(values: Flags['values']): (line: string) => void {

@@ -1,6 +1,7 @@
 // One SSH connection: who it is, the ways back it asked for, its sessions.
 import type { Duplex } from 'node:stream'
 import type ssh2 from 'ssh2'
+import type { UserNamespace } from '../native/user-namespace.js'
 import { VsockSocket } from '../native/vsock.js'
 import type { AuthorizedKey } from '../ssh/authorized-keys.js'
 import { ReceivedEnvironment } from '../ssh/exec-request.js'
@@ -12,6 +13,8 @@ export interface ConnectionOptions {
   readonly peer: string
   /** What the connection runs over. */
   readonly stream: Duplex
+  /** Of sessions, where cpud may not mount. */
+  readonly userNamespace?: UserNamespace | undefined
   readonly log: (line: string) => void
 }
 
@@ -94,6 +97,7 @@ export class Connection {
         pty,
         peerCid: peerCidOf(this.#options.stream),
         forwards: this.#forwards,
+        userNamespace: this.#options.userNamespace,
         log: line => this.#options.log(`${this.#options.peer}: ${line}`),
       })
       const current = session

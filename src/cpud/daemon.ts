@@ -2,6 +2,7 @@
 // listeners hand it what they accept.
 import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
+import type { UserNamespace } from '../native/user-namespace.js'
 import { encryptsNatively, SLOW_ENCRYPTION, serverCiphers, thisProcessor } from '../ssh/algorithms.js'
 import type { AuthorizedKey } from '../ssh/authorized-keys.js'
 import { batchWrites } from '../ssh/batch-writes.js'
@@ -12,6 +13,8 @@ export interface DaemonOptions {
   readonly hostKeys: readonly (string | Buffer)[]
   /** Who may log in; undefined lets anybody in. */
   readonly authorizedKeys: readonly AuthorizedKey[] | undefined
+  /** Of sessions, where this process may not mount. */
+  readonly userNamespace?: UserNamespace | undefined
   readonly log: (line: string) => void
   readonly debug?: ((line: string) => void) | undefined
 }

@@ -1,12 +1,15 @@
-// The way back to the client's files, as a descriptor that the kernel mounts. The stream is a vsock connection of its
-// own where the client offers one, so that no process here stands between kernel and client; else a channel through
-// the forward. By 9P the kernel gets the stream itself, by FUSE a device that is joined to it.
+// The way back to the client's files, which the kernel mounts. The stream is a vsock connection of its own where the
+// client offers one, so that no process here stands between kernel and client; else a channel through the forward. By
+// 9P the kernel gets the stream itself, by FUSE a device that is joined to it.
 import { once } from 'node:events'
 import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
+import { encodeRequest } from '../fuse/codec.js'
+import type { Ids } from '../fuse/owners.js'
 import type { FileProtocol } from '../namespace/file-protocol.js'
 import { closeFd, duplicateFd, shutdownFd, socketPair } from '../native/fd-stream.js'
-import { FusePump, openFuse } from '../native/fuse.js'
+import { FUSE_DEVICE, FusePump, openFuse } from '../native/fuse.js'
+import type { ProgramRequest } from '../native/spawn.js'
 import { connectVsock } from '../native/vsock.js'
 import { joinChannel } from '../ssh/join.js'
 
@@ -15,8 +18,10 @@ export interface FileConnection {
   readonly protocol: FileProtocol
   /** Whether it goes past SSH, so that reading more than was asked for costs little. */
   readonly isDirect: boolean
-  /** For mount(2); owned by the caller from then on. */
-  takeKernelFd(): number
+  /** What spawnProgram mounts; once only, since a descriptor in it is then spawnProgram's. */
+  toMount(): Pick<ProgramRequest, 'fileConnectionFd' | 'fuseDevice'>
+  /** By FUSE: takes over the device, which is mounted by now, and joins it to the stream. */
+  join(device: number): void
   /** Ends it, so that nothing waits for the client; file operations still under way fail with EIO. */
   close(): void
 }
@@ -25,56 +30,72 @@ export interface FileConnection {
 export interface FileOffer {
   /** By which the client serves its files, best first. */
   readonly protocols: readonly FileProtocol[]
+  /** Of the session's user, where he has a namespace of his own: only FUSE can be mounted there. */
+  readonly sessionIds?: Ids | undefined
   readonly forward: { readonly host: string; readonly port: number; readonly nonce: string }
   readonly direct: { readonly cid: number; readonly port: number; readonly nonce: string } | undefined
 }
 
 /** Connects and brings the nonce. Rejects when the client refuses, or this machine has none of its protocols. */
 export async function connectFiles(client: ssh2.Connection, offer: FileOffer): Promise<FileConnection> {
-  const fuse = offer.protocols.includes('fuse') ? openFuseIfThere() : undefined
-  if (fuse === undefined && !offer.protocols.includes('9p')) throw noFuse()
-  try {
-    const link = await connect(client, offer)
-    return fuse === undefined ? link : new FuseEnd(fuse, link)
-  } catch (error) {
-    if (fuse !== undefined) closeFd(fuse)
-    throw error
-  }
+  const protocol = chooseProtocol(offer)
+  const stream = await connect(client, offer)
+  return protocol === '9p' ? new KernelEnd(stream) : new FuseEnd(stream)
 }
 
-function openFuseIfThere(): number | undefined {
-  try {
-    return openFuse()
-  } catch {
-    return undefined
+/** Throws ERR_CPU_FILES. */
+function chooseProtocol({ protocols, sessionIds }: FileOffer): FileProtocol {
+  const [offersFuse, offersNineP] = [protocols.includes('fuse'), protocols.includes('9p')]
+  if (sessionIds !== undefined) {
+    if (offersFuse) return 'fuse'
+    throw new CpuError('ERR_CPU_FILES', 'cpud runs as an ordinary user here, who cannot mount 9P', {
+      remedy: 'leave out -files 9p, or run cpud as root',
+    })
   }
-}
-
-function noFuse(): CpuError {
-  return new CpuError('ERR_CPU_FILES', 'this machine has no FUSE (/dev/fuse)', {
+  if (offersFuse && hasFuse()) return 'fuse'
+  if (offersNineP) return '9p'
+  throw new CpuError('ERR_CPU_FILES', `this machine has no FUSE (${FUSE_DEVICE})`, {
     remedy: 'load the module fuse there, or use -files 9p',
   })
 }
 
-async function connect(client: ssh2.Connection, offer: FileOffer): Promise<FileConnection> {
+function hasFuse(): boolean {
+  try {
+    closeFd(openFuse())
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What comes before all messages of the kernel. */
+function greeting(nonce: string, ids: Ids | undefined): Buffer {
+  const message = ids === undefined ? [] : [encodeRequest('SESSION_IDS', { nodeid: 0, unique: 0n }, ids)]
+  return Buffer.concat([Buffer.from(nonce), ...message])
+}
+
+async function connect(client: ssh2.Connection, offer: FileOffer): Promise<Stream> {
   if (offer.direct !== undefined) {
     try {
-      return await connectDirectly(offer.direct)
+      return await connectDirectly(offer.direct, offer.sessionIds)
     } catch {
       // the forward is there as well
     }
   }
-  return connectThroughSsh(client, offer.forward)
+  return connectThroughSsh(client, offer.forward, offer.sessionIds)
 }
 
 const DIRECT_TIMEOUT_MS = 2000
 
-async function connectDirectly(direct: NonNullable<FileOffer['direct']>): Promise<FileConnection> {
+async function connectDirectly(
+  direct: NonNullable<FileOffer['direct']>,
+  ids: Ids | undefined,
+): Promise<Stream> {
   const socket = connectVsock({ cid: direct.cid, port: direct.port, timeoutMs: DIRECT_TIMEOUT_MS })
   try {
     await once(socket, 'connect')
     await new Promise<void>((resolve, reject) => {
-      socket.write(direct.nonce, error => (error ? reject(error) : resolve()))
+      socket.write(greeting(direct.nonce, ids), error => (error ? reject(error) : resolve()))
     })
     return holdSocket(duplicateFd(socket.fd!))
   } finally {
@@ -83,9 +104,9 @@ async function connectDirectly(direct: NonNullable<FileOffer['direct']>): Promis
 }
 
 /** Gives the kernel a descriptor of its own for a connected socket, and keeps this one to end it by. */
-function holdSocket(fd: number): FileConnection {
+function holdSocket(fd: number): Stream {
   try {
-    return new KernelEnd(duplicateFd(fd), true, () => {
+    return new Stream(duplicateFd(fd), true, () => {
       shutdownFd(fd)
       closeFd(fd)
     })
@@ -95,13 +116,17 @@ function holdSocket(fd: number): FileConnection {
   }
 }
 
-function connectThroughSsh(client: ssh2.Connection, forward: FileOffer['forward']): Promise<FileConnection> {
+function connectThroughSsh(
+  client: ssh2.Connection,
+  forward: FileOffer['forward'],
+  ids: Ids | undefined,
+): Promise<Stream> {
   return new Promise((resolve, reject) => {
     client.forwardOut(forward.host, forward.port, '127.0.0.1', forward.port, (error, channel) => {
       if (error !== undefined)
         return reject(new Error(`the client refuses the connection to its files: ${error.message}`))
       try {
-        resolve(joinKernel(channel, forward.nonce))
+        resolve(joinKernel(channel, greeting(forward.nonce, ids)))
       } catch (failure) {
         channel.destroy()
         reject(failure)
@@ -110,12 +135,12 @@ function connectThroughSsh(client: ssh2.Connection, forward: FileOffer['forward'
   })
 }
 
-function joinKernel(channel: ssh2.ServerChannel, nonce: string): FileConnection {
+function joinKernel(channel: ssh2.ServerChannel, first: Buffer): Stream {
   const [ourFd, kernelFd] = socketPair()
   try {
     const close = joinChannel(channel, ourFd)
-    channel.write(nonce)
-    return new KernelEnd(kernelFd, false, close)
+    channel.write(first)
+    return new Stream(kernelFd, false, close)
   } catch (error) {
     closeFd(ourFd)
     closeFd(kernelFd)
@@ -123,12 +148,18 @@ function joinKernel(channel: ssh2.ServerChannel, nonce: string): FileConnection 
   }
 }
 
-/** A descriptor that somebody takes over, once, or nobody. */
-class SpareFd {
+/** The connected stream: a descriptor that somebody takes over, once, or nobody; and its end, which stays here. */
+class Stream {
   #fd: number | undefined
+  #end: () => void
 
-  constructor(fd: number) {
+  constructor(
+    fd: number,
+    readonly isDirect: boolean,
+    end: () => void,
+  ) {
     this.#fd = fd
+    this.#end = end
   }
 
   take(): number {
@@ -140,68 +171,71 @@ class SpareFd {
 
   close(): void {
     if (this.#fd !== undefined) closeFd(this.take())
+    this.#end()
+    this.#end = () => {}
   }
 }
 
 /** The kernel has the stream itself. */
 class KernelEnd implements FileConnection {
   readonly protocol = '9p'
-  readonly #fd: SpareFd
-  #end: () => void
+  readonly #stream: Stream
 
-  constructor(
-    fd: number,
-    readonly isDirect: boolean,
-    end: () => void,
-  ) {
-    this.#fd = new SpareFd(fd)
-    this.#end = end
+  constructor(stream: Stream) {
+    this.#stream = stream
   }
 
-  takeKernelFd(): number {
-    return this.#fd.take()
+  get isDirect(): boolean {
+    return this.#stream.isDirect
+  }
+
+  toMount() {
+    return { fileConnectionFd: this.#stream.take() }
+  }
+
+  join(device: number): void {
+    closeFd(device)
   }
 
   close(): void {
-    this.#fd.close()
-    this.#end()
-    this.#end = () => {}
+    this.#stream.close()
   }
 }
 
 /** The kernel has its device, from which messages are passed on to the stream. */
 class FuseEnd implements FileConnection {
   readonly protocol = 'fuse'
-  readonly #link: FileConnection
-  readonly #pump: FusePump
-  readonly #fd: SpareFd
+  readonly #stream: Stream
+  #pump: FusePump | undefined
+  #isClosed = false
 
-  /** Takes over the device, unless it throws. */
-  constructor(device: number, link: FileConnection) {
-    this.#link = link
-    this.#fd = new SpareFd(duplicateFd(device))
-    const stream = link.takeKernelFd()
-    try {
-      this.#pump = new FusePump(device, stream)
-    } catch (error) {
-      closeFd(stream)
-      this.#fd.close()
-      link.close()
-      throw error
-    }
+  constructor(stream: Stream) {
+    this.#stream = stream
   }
 
   get isDirect(): boolean {
-    return this.#link.isDirect
+    return this.#stream.isDirect
   }
 
-  takeKernelFd(): number {
-    return this.#fd.take()
+  toMount() {
+    return { fuseDevice: FUSE_DEVICE }
+  }
+
+  join(device: number): void {
+    if (this.#isClosed) return closeFd(device)
+    const stream = this.#stream.take()
+    try {
+      this.#pump = new FusePump(device, stream)
+    } catch {
+      // who waits for the files is told so by their kernel
+      for (const fd of [device, stream]) closeFd(fd)
+      this.close()
+    }
   }
 
   close(): void {
-    this.#fd.close()
-    this.#link.close()
-    this.#pump.close()
+    this.#isClosed = true
+    this.#stream.close()
+    this.#pump?.close()
   }
 }

@@ -1,6 +1,6 @@
 // The file systems that PID 1 mounts before anything else, as an initramfs has none of them.
 
-import { mkdirSync, symlinkSync } from 'node:fs'
+import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_STRICTATIME } from '../linux/mount.js'
 import { mount } from '../native/mount.js'
 
@@ -67,11 +67,13 @@ function mountOne({ type, target, flags, data, optional }: SystemMount, root: st
 }
 
 /**
- * Mounts everything in the table and makes the links in /dev. Returns a message for each failure; those of
+ * Closes the root to users, mounts everything in the table, and makes the links in /dev. Returns a message for each failure; those of
  * file systems that the kernel does not have to have are left out. `root` is put before every target.
  */
 export function mountSystem(root = ''): string[] {
   return [
+    // a root that is a tmpfs lets everybody write
+    ...attempt(() => chmodSync(root || '/', 0o755), []),
     ...systemMounts.flatMap(entry => mountOne(entry, root)),
     ...links.flatMap(([target, path]) => attempt(() => symlinkSync(target, root + path), ['EEXIST'])),
   ]

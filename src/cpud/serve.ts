@@ -2,6 +2,7 @@
 import fs from 'node:fs'
 import { CpuError } from '../errors.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
+import { mayMountHere, type UserNamespace, userNamespaceHere } from '../native/user-namespace.js'
 import { type AuthorizedKey, parseAuthorizedKeys } from '../ssh/authorized-keys.js'
 import { type Address, formatAddress } from '../transport/address.js'
 import { type Listener, listen } from '../transport/listen.js'
@@ -25,7 +26,8 @@ export interface Service extends AsyncDisposable {
 
 /** Starts listening everywhere; an address that cannot be had is logged, and fatal only if none can. */
 export async function startService(options: ServeOptions): Promise<Service> {
-  const daemon = new Daemon({ ...options, hostKeys: [options.hostKey] })
+  const userNamespace = mayMountHere() ? undefined : userNamespaceHere()
+  const daemon = new Daemon({ ...options, hostKeys: [options.hostKey], userNamespace })
   const attempts = await Promise.allSettled(
     options.addresses.map(address => listen(address, stream => daemon.accept(stream))),
   )
@@ -38,6 +40,7 @@ export async function startService(options: ServeOptions): Promise<Service> {
   if (listeners.length === 0)
     throw failure?.reason ?? new CpuError('ERR_CPU_LISTEN', 'there is no address to listen on')
   for (const { address } of listeners) options.log(`listening on ${formatAddress(address)}`)
+  if (userNamespace !== undefined) options.log(describeNamespace(userNamespace))
   return {
     addresses: listeners.map(listener => listener.address),
     async [Symbol.asyncDispose]() {
@@ -46,6 +49,13 @@ export async function startService(options: ServeOptions): Promise<Service> {
       await Promise.all(closed)
     },
   }
+}
+
+function describeNamespace({ subordinate }: UserNamespace): string {
+  const who = subordinate
+    ? 'in which ids are what they are here'
+    : 'in which this user is root, and nobody else is there (/etc/subuid gives no ids, or newuidmap is missing)'
+  return `without root: files by FUSE only, each session in a user namespace, ${who}`
 }
 
 /** Serves until TERM or INT; then sessions are hung up. Resolves to the exit code. */

@@ -11,6 +11,7 @@ import { MOUNT_ROOT } from '../namespace/plan.js'
 import { sessionPlan } from '../namespace/session-plan.js'
 import { workingDirectoryCandidates } from '../namespace/working-directory.js'
 import { type Program, type ProgramExit, type ProgramFailure, spawnProgram } from '../native/spawn.js'
+import { idsInside, type UserNamespace } from '../native/user-namespace.js'
 import type { ReceivedEnvironment } from '../ssh/exec-request.js'
 import { executableCandidates } from './executables.js'
 import { connectFiles, type FileConnection } from './file-connection.js'
@@ -30,6 +31,8 @@ export interface SessionOptions {
   readonly peerCid: number | undefined
   /** Port -> bind address of the ways back that this connection may be asked for. */
   readonly forwards: ReadonlyMap<number, string>
+  /** Where cpud may not mount: the one that each session gets. */
+  readonly userNamespace: UserNamespace | undefined
   readonly log: (line: string) => void
 }
 
@@ -124,12 +127,12 @@ export class Session {
     if (!environment.has('PATH')) environment.set('PATH', Buffer.from(DEFAULT_PATH))
     const args = exec.args.length > 0 ? exec.args : [environment.get('SHELL') ?? Buffer.from('/bin/sh')]
     this.#stdio = openStdio(this.#options.pty)
+    const { userNamespace } = this.#options
     const program = spawnProgram({
       steps,
       mountNamespace: steps.length > 0,
-      ...(this.#files === undefined
-        ? {}
-        : { fileConnectionFd: this.#files.takeKernelFd(), syncPath: MOUNT_ROOT }),
+      ...(steps.length > 0 && userNamespace !== undefined ? { userNamespace } : {}),
+      ...(this.#files === undefined ? {} : { ...this.#files.toMount(), syncPath: MOUNT_ROOT }),
       argv: args,
       executables: executableCandidates(args[0]!, environment.get('PATH')!),
       env: [...environment].map(([key, value]) => Buffer.concat([Buffer.from(`${key}=`), value])),
@@ -141,6 +144,7 @@ export class Session {
     })
     this.#program = program
     const outcome = outcomeOf(program)
+    program.on('fuse', device => this.#files?.join(device))
     if (this.#files?.protocol === 'fuse' && this.#files.isDirect)
       program.once('started', pid => widenReadAhead(pid, MOUNT_ROOT))
     program.on('step-failed', (step, error) => this.#say(`${step.origin}: ${error.message}`))
@@ -175,9 +179,10 @@ export class Session {
     if (host === undefined)
       throw new Error(`the command names port ${port} for the files, which was not forwarded`)
     if (nonce === undefined) throw new Error('the client sent no CPUNONCE for the file connection')
-    const { client, peerCid } = this.#options
+    const { client, peerCid, userNamespace } = this.#options
     return connectFiles(client, {
       protocols,
+      sessionIds: userNamespace === undefined ? undefined : idsInside(userNamespace),
       forward: { host, port, nonce },
       direct: direct === undefined || peerCid === undefined ? undefined : { ...direct, cid: peerCid },
     })
@@ -212,8 +217,8 @@ function signalNumber(name: string): number {
 function describeFailure(failure: ProgramFailure, name: Buffer): string {
   const { step, error } = failure
   if (step?.op === 'mount' && step.type === '9p' && error.code === 'ENODEV')
-    return `${error.message} (this kernel has no 9P: use -files fuse, or boot one that has)`
-  if (failure.stage !== 'exec') return error.message
+    return `${error.message} (this kernel has no 9P: leave out -files 9p, or boot one that has)`
+  if (failure.stage !== 'exec') return describeError(error)
   if (failure.exitCode === 127) return `${name}: command not found`
   return `${name}: cannot be executed: ${error.message}`
 }

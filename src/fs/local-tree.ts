@@ -8,6 +8,7 @@
 // is in use stays usable below itself, as it does for any local process that holds it open.
 
 import { binding } from '../native/binding.js'
+import { capability, isAmongAllUsers, isCapable } from '../native/capabilities.js'
 import { type Failure, failure } from './failure.js'
 import { DescriptorBudget, type Inode, InodeTable } from './inode-table.js'
 import { openLocalWatcher } from './local-watcher.js'
@@ -423,9 +424,8 @@ export class LocalTree implements FileTree {
     return this.#table.descriptor(node)
   }
 
-  /** Root's rights; who has some of them otherwise asks file by file. */
   get opensEverything(): boolean {
-    return process.geteuid?.() === 0
+    return isCapable(capability.dacOverride) && isAmongAllUsers()
   }
 
   watch(onChange: (change: TreeChange) => void): TreeWatcher | undefined {

@@ -4,6 +4,7 @@ import { failure } from '../fs/failure.js'
 import { attributeRecordSize, type ByteString, type TreeNode } from '../fs/tree.js'
 import type { Writer } from '../wire/fields.js'
 import { isMadeUp } from './made-up-files.js'
+import type { Owners } from './owners.js'
 import { ROOT_ID } from './protocol.js'
 import type { Reply, Session } from './session.js'
 import { absent } from './told-names.js'
@@ -30,9 +31,20 @@ function putAttributes(session: Session, node: TreeNode, to: Writer, size?: numb
   copy64(to, at.blocks)
   for (const time of times) copy64(to, time)
   for (const time of times) copy32(to, time + 8)
-  for (const field of [at.mode, at.nlink, at.uid, at.gid, at.rdev, at.blksize]) copy32(to, field)
+  copy32(to, at.mode)
+  copy32(to, at.nlink)
+  putOwner(session.owners, to)
+  copy32(to, at.rdev)
+  copy32(to, at.blksize)
   to.u32(0)
   return 0
+}
+
+function putOwner(owners: Owners | undefined, to: Writer): void {
+  const uid = view.getUint32(at.uid, true)
+  const gid = view.getUint32(at.gid, true)
+  to.u32(owners?.uidThere(uid) ?? uid)
+  to.u32(owners?.gidThere(gid) ?? gid)
 }
 
 /** The mode with its type bits, 0 when there is none (any more). */

@@ -77,7 +77,7 @@ export const fileHandlers: Handlers<
       tree.close(file)
       return result
     }
-    putOpened(session, file, openReply.keepCache, to)
+    putOpened(session, file, flags, openReply.keepCache, to)
     return reply.end(entrySize + openSize)
   },
 
@@ -183,13 +183,18 @@ function open(
   if (!session.handles.hasRoom) return failure.ENFILE
   const file = session.tree.open(node, flags)
   if (typeof file === 'number') return file
-  putOpened(session, file, cacheFlags, reply.body(openSize))
+  putOpened(session, file, flags, cacheFlags, reply.body(openSize))
   return reply.end(openSize)
 }
 
-/** struct fuse_open_out */
-function putOpened(session: Session, file: OpenFile, cacheFlags: number, to: Writer): void {
-  to.u64(BigInt(session.handles.add(file)))
+/**
+ * struct fuse_open_out. A kernel that opens files without asking may never say that it has closed one (before Linux 6.9):
+ * it gets no handle.
+ */
+function putOpened(session: Session, file: OpenFile, flags: number, cacheFlags: number, to: Writer): void {
+  const { handles, opensImplicitly } = session
+  if (opensImplicitly) handles.adopt(file, flags)
+  to.u64(BigInt(opensImplicitly ? 0 : handles.add(file)))
   to.u32(isMadeUp(file.node) ? openReply.directIo : session.policy === 'strict' ? 0 : cacheFlags)
   to.u32(0)
 }

@@ -46,6 +46,12 @@ export class HandleTable {
     return this.#handles.get(Number(handle))
   }
 
+  /** Takes over a file as if it had been opened here. */
+  adopt(file: OpenFile, flags: number): void {
+    const isWritten = (flags & openFlag.accessMask) !== openFlag.read
+    this.#keep(isWritten ? (flags & openFlag.append ? 'append' : 'write') : 'read', file)
+  }
+
   /** The file of the handle, which must be of that node; without a handle, one opened here. */
   find(handle: bigint, node: TreeNode, purpose: Purpose): OpenFile | Failure {
     if (handle === 0n) return this.#open(node, purpose)
@@ -84,15 +90,21 @@ export class HandleTable {
   }
 
   #open(node: TreeNode, purpose: Purpose): OpenFile | Failure {
-    const files = this.#implicit[purpose]
-    const known = files.get(node)
+    const known = this.#implicit[purpose].get(node)
     const file = known ?? this.#tree.open(node, purposeFlags[purpose])
     if (typeof file === 'number') return file
-    const [oldest] = files.keys()
-    if (known !== undefined) files.delete(node)
-    else if (files.size >= maxImplicit && oldest !== undefined) this.#drop(files, oldest)
-    files.set(node, file)
+    this.#keep(purpose, file)
     return file
+  }
+
+  /** As the last used; others are closed for it. */
+  #keep(purpose: Purpose, file: OpenFile): void {
+    const files = this.#implicit[purpose]
+    if (files.get(file.node) === file) files.delete(file.node)
+    else this.#drop(files, file.node)
+    const [oldest] = files.keys()
+    if (files.size >= maxImplicit && oldest !== undefined) this.#drop(files, oldest)
+    files.set(file.node, file)
   }
 
   #drop(files: Map<TreeNode, OpenFile>, node: TreeNode): void {

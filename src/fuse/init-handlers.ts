@@ -1,5 +1,6 @@
 // The beginning and the end of a connection.
 
+import { areIds, Owners, ownIds } from './owners.js'
 import { EXPIRE_MINOR, FUSE_MAJOR, FUSE_MIN_MINOR, FUSE_MINOR, initFlag } from './protocol.js'
 import { type CachePolicy, type Handlers, noReply } from './session.js'
 
@@ -32,7 +33,14 @@ const flagsOf: Record<CachePolicy, number> = {
 
 const flagsOfImplicitOpens = initFlag.noOpenSupport | initFlag.noOpendirSupport
 
-export const initHandlers: Handlers<'INIT' | 'DESTROY'> = {
+export const initHandlers: Handlers<'SESSION_IDS' | 'INIT' | 'DESTROY'> = {
+  SESSION_IDS(session, ids) {
+    if (session.isInitialised || session.owners !== undefined || !areIds(ids))
+      session.end(`session ids ${ids.uid} and ${ids.gid} are out of place`)
+    else session.owners = new Owners(ownIds(), ids)
+    return noReply
+  },
+
   INIT(session, { major, minor, maxReadahead, flags }, _header, reply) {
     if (session.isInitialised || major < FUSE_MAJOR || (major === FUSE_MAJOR && minor < FUSE_MIN_MINOR)) {
       session.end(`FUSE ${major}.${minor} is not spoken here`)

@@ -1,5 +1,6 @@
 // The messages of FUSE. This table is the specification in this code: types, codec, trace and tests derive from it.
-// Fields stand in the order of the wire, after the header; what `linux/fuse.h` calls padding or unused is `_`.
+// Fields stand in the order of the wire, after the header; what `linux/fuse.h` calls padding or unused is `_`. No kernel
+// says SESSION_IDS: it is cpud's, by an opcode that is far from all of theirs ("CPU\x01").
 
 import { type Field, type Fields, u32, u64 } from '../wire/fields.js'
 import { bytes, i64, name } from './fields.js'
@@ -90,6 +91,12 @@ export const requests = {
   DESTROY: request(38, {}),
   BATCH_FORGET: request(42, { count: u32, _: u32, items: bytes }),
   READDIRPLUS: request(44, read),
+  /**
+   * Before INIT, at most once, without a reply: the ids of the session's user, where they are not those of whoever has
+   * mounted (cpud without root). They stand for the server's own from then on, in attributes and in SETATTR. Neither is
+   * 0xffffffff.
+   */
+  SESSION_IDS: request(0x4350_5501, { uid: u32, gid: u32 }),
 } as const
 
 export type RequestName = keyof typeof requests

@@ -18,6 +18,7 @@ import {
   replyEntry,
 } from './entry.js'
 import type { Request } from './messages.js'
+import type { Owners } from './owners.js'
 import { attrFlag, getattrByFile, replyHeaderSize } from './protocol.js'
 import { deferredMessage, type Handlers, noReply, type Reply, type Session } from './session.js'
 
@@ -85,7 +86,7 @@ export const nameHandlers: Handlers<
     if (node === undefined) return failure.ESTALE
     const file = request.valid & attrFlag.fh ? session.handles.get(request.fh) : undefined
     if (file !== undefined && file.node !== node) return failure.EBADF
-    const result = session.tree.setAttributes(node, changeOf(request), file)
+    const result = session.tree.setAttributes(node, changeOf(request, session.owners), file)
     if (result < 0) return result
     if (request.valid & attrFlag.killSuidgid) dropPrivileges(session, node)
     return replyAttributes(session, nodeid, node, reply)
@@ -249,13 +250,13 @@ function minor(device: number): number {
   return (device & 0xff) | ((device >>> 12) & 0xfff00)
 }
 
-function changeOf(request: Request<'SETATTR'>): AttributeChange {
+function changeOf(request: Request<'SETATTR'>, owners: Owners | undefined): AttributeChange {
   const { valid } = request
   const has = (flag: number) => (valid & flag) !== 0
   return {
     mode: has(attrFlag.mode) ? request.mode & 0o7777 : undefined,
-    uid: has(attrFlag.uid) ? request.uid : undefined,
-    gid: has(attrFlag.gid) ? request.gid : undefined,
+    uid: has(attrFlag.uid) ? (owners?.uidHere(request.uid) ?? request.uid) : undefined,
+    gid: has(attrFlag.gid) ? (owners?.gidHere(request.gid) ?? request.gid) : undefined,
     size: has(attrFlag.size) ? request.size : undefined,
     accessTime: has(attrFlag.atime)
       ? time(has(attrFlag.atimeNow), request.atime, request.atimensec)

@@ -15,6 +15,7 @@ import { MadeUpFiles } from './made-up-files.js'
 import type { Request, RequestName } from './messages.js'
 import { nameHandlers } from './name-handlers.js'
 import { NodeTable } from './node-table.js'
+import type { Owners } from './owners.js'
 import { requestHeaderSize } from './protocol.js'
 import {
   type CachePolicy,
@@ -53,6 +54,9 @@ const handlers: Handlers<RequestName> = { ...initHandlers, ...fileHandlers, ...n
 /** What may be half done when there are not enough descriptors, and is not tried again. */
 const makes: ReadonlySet<RequestName> = new Set(['CREATE', 'LINK', 'MKDIR', 'MKNOD', 'SYMLINK'])
 
+/** What may be said before INIT was answered. */
+const beforeInit: ReadonlySet<RequestName> = new Set(['INIT', 'SESSION_IDS'])
+
 /**
  * Serves the tree on the stream until that ends, by whichever side; then closes every file and lock, and resolves. It
  * never rejects: who breaks the protocol loses the connection.
@@ -76,6 +80,7 @@ class Connection implements Session {
   opensImplicitly = false
   canExpire = false
   waitingLocks = 0
+  owners: Owners | undefined
   isInitialised = false
   readonly #trace: ((line: string) => void) | undefined
   readonly #resolve: () => void
@@ -169,7 +174,7 @@ class Connection implements Session {
     this.#reply.unique = unique
     if (this.#pending.size > 0 && this.#pending.has(unique)) this.end(`unique ${unique} used twice`)
     else if (name === undefined) this.#fail(failure.ENOSYS)
-    else if (name !== 'INIT' && !this.isInitialised) this.#fail(failure.EPROTO)
+    else if (!this.isInitialised && !beforeInit.has(name)) this.#fail(failure.EPROTO)
     else {
       this.#reader.reset(bytes, view, start + requestHeaderSize, end)
       this.#dispatch(name, { nodeid, unique })

@@ -8,6 +8,7 @@ import type { HandleTable } from './handle-table.js'
 import type { MadeUpFiles } from './made-up-files.js'
 import type { Request, RequestName } from './messages.js'
 import type { NodeTable } from './node-table.js'
+import type { Owners } from './owners.js'
 import { replyHeaderSize } from './protocol.js'
 
 /**
@@ -47,6 +48,8 @@ export interface Session {
   readonly policy: CachePolicy
   /** Whether INIT was answered. */
   isInitialised: boolean
+  /** Set where the session's user has other ids than this process. */
+  owners: Owners | undefined
   /** Whether the kernel is told that files need not be opened. */
   opensImplicitly: boolean
   /** The largest read or write. */

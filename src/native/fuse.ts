@@ -3,9 +3,11 @@
 import { openSync } from 'node:fs'
 import { binding, check } from './binding.js'
 
+export const FUSE_DEVICE = '/dev/fuse'
+
 /** A new FUSE connection, to be mounted; the caller closes it. Throws Node's error of open(2). */
 export function openFuse(): number {
-  return openSync('/dev/fuse', 'r+')
+  return openSync(FUSE_DEVICE, 'r+')
 }
 
 /** Passes messages between device and stream until one of them ends; then both are closed. */

@@ -32,11 +32,18 @@ export function stepError(request: ProgramRequest, step: Step, errno: number): S
 
 /** What an ordinary user's session cannot have (mount_namespaces(7)), where the errno alone would not say it. */
 function rootlessHint(step: Step, error: string): string | undefined {
-  if (step.op !== 'mount') return error === 'EACCES' ? 'needs root there: cpud runs as a user' : undefined
+  if (step.op !== 'mount')
+    return error === 'EACCES' || error === 'EROFS'
+      ? `cpud runs as a user there; as root: ${making(step)}`
+      : undefined
   if (isNewBind(step) && error === 'EINVAL')
     return 'what is mounted below it may not be left out by a user: bind it with rbind'
   if (error !== 'EPERM') return undefined
   return 'needs root there: cpud runs as a user'
+}
+
+function making({ op, path }: Exclude<Step, MountStep>): string {
+  return op === 'mkdir' ? `mkdir -p ${path}` : `touch ${path}`
 }
 
 function isNewBind({ flags }: MountStep): boolean {

@@ -6,6 +6,7 @@ import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { promisify } from 'node:util'
 import { CpuError } from '../errors.js'
+import { capability, isCapable } from './capabilities.js'
 
 /** A line of uid_map or gid_map: `count` ids from `inside` on are those from `outside` on. */
 export interface IdRange {
@@ -56,6 +57,11 @@ export function chooseUserNamespace(of: Subordination): UserNamespace {
   return { uids: keepOwn(uid, uids), gids: keepOwn(gid, gids), subordinate: true }
 }
 
+/** Whom this process's user is in it. */
+export function idsInside({ subordinate }: UserNamespace): { uid: number; gid: number } {
+  return subordinate ? { uid: process.geteuid!(), gid: process.getegid!() } : { uid: 0, gid: 0 }
+}
+
 /** chooseUserNamespace for this process. */
 export function userNamespaceHere(): UserNamespace {
   const [uid, gid] = [process.geteuid!(), process.getegid!()]
@@ -69,13 +75,9 @@ export function userNamespaceHere(): UserNamespace {
   })
 }
 
-/** capability.h */
-const CAP_SYS_ADMIN = 21n
-
 /** Whether this process may mount as it is; else its sessions need a user namespace. */
 export function mayMountHere(): boolean {
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readText('/proc/self/status'))?.[1]
-  return ((BigInt(`0x${effective ?? '0'}`) >> CAP_SYS_ADMIN) & 1n) === 1n
+  return isCapable(capability.sysAdmin)
 }
 
 /** Lines `name:first:count`; a user id may stand for the name, in both files. */

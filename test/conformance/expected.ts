@@ -11,7 +11,8 @@ export interface Difference {
   readonly reason: string
 }
 
-const NINEP: readonly Way[] = ['ssh', 'direct', 'virtio-9p']
+const FUSE: readonly Way[] = ['fuse', 'fuse-direct']
+const NINEP: readonly Way[] = ['9p', '9p-direct', 'virtio-9p']
 
 export const DIFFERENCES: readonly Difference[] = [
   {
@@ -32,21 +33,33 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     checks: ['xattrs', 'xattrs_created_and_replaced', 'xattrs_empty', 'xattrs_large'],
-    ways: ['ssh'],
+    ways: ['9p'],
     from: [6, 4],
     reason:
       'mounted with noxattr, as each write is otherwise preceded by a request; older kernels ignore that',
   },
   {
     checks: ['xattrs', 'xattrs_created_and_replaced', 'xattrs_empty', 'xattrs_large'],
-    ways: ['direct'],
+    ways: ['9p-direct'],
     reason: 'noxattr as above, and before Linux 6.6 a tmpfs has no user.* attributes',
   },
   {
+    checks: ['xattrs', 'xattrs_created_and_replaced', 'xattrs_empty', 'xattrs_large'],
+    ways: ['fuse-direct'],
+    below: [6, 6],
+    reason: 'a tmpfs had no user.* attributes',
+  },
+  {
     checks: ['places_while_entries_go', 'hundred_thousand'],
-    ways: ['direct'],
+    ways: ['9p-direct'],
     below: [6, 6],
     reason: 'the places in a listing of a tmpfs were the numbers of its entries, which move when one goes',
+  },
+  {
+    checks: ['hundred_thousand'],
+    ways: ['fuse-direct'],
+    below: [6, 6],
+    reason: 'as above; a short listing is kept by the kernel, with its places',
   },
   {
     checks: ['unlinking', 'unlinked_size_alone', 'opened_again_after_unlink', 'renamed_over_and_stat'],
@@ -80,8 +93,14 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     checks: ['locks_of_the_other_side'],
-    ways: ['virtio-9p', 'virtiofs'],
-    reason: 'locks stay within the guest',
+    ways: [...FUSE, 'virtio-9p', 'virtiofs'],
+    reason: 'locks stay within the guest (ours, unless -cache strict is said)',
+  },
+  {
+    checks: ['read_only', 'immutable'],
+    ways: FUSE,
+    reason:
+      'files are opened without asking, so the first write is refused and not the open (unless -cache strict)',
   },
 ]
 

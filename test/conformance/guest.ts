@@ -1,5 +1,5 @@
 // One guest in which a directory of this host is seen in several ways, for test/e2e/conformance.test.ts: through its
-// own session's 9P, by QEMU's virtio-9p, and by virtiofs. Programs come by a read-only share of this host's root, so
+// own session's 9P or FUSE, by QEMU's virtio-9p, and by virtiofs. Programs come by a read-only share of this host's root, so
 // that only what is tested goes the way that is tested.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,8 +14,24 @@ import { type Guest, startGuest } from '../fixtures/guest.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 
 /** The ways to a file, in the order of the table's columns. `host` is without a guest: what the checks themselves are worth. */
-export const WAYS = ['host', 'ssh', 'direct', 'virtio-9p', 'virtiofs'] as const
+export const WAYS = ['host', '9p', '9p-direct', 'fuse', 'fuse-direct', 'virtio-9p', 'virtiofs'] as const
 export type Way = (typeof WAYS)[number]
+/** Ours: through ssh, and over a vsock of its own. */
+export const OWN_WAYS = ['9p', '9p-direct', 'fuse', 'fuse-direct'] as const
+export type OwnWay = (typeof OWN_WAYS)[number]
+
+export function isOwn(way: Way): way is OwnWay {
+  return (OWN_WAYS as readonly Way[]).includes(way)
+}
+
+export function isDirect(way: Way): boolean {
+  return way.endsWith('-direct')
+}
+
+/** What `cpu` is told for its files to go this way. */
+export function flagsOf(way: OwnWay): string[] {
+  return ['-files', way.startsWith('9p') ? '9p' : 'fuse']
+}
 
 const sources = path.join(packageRoot(), 'test/conformance')
 export const SUITE = path.join(sources, 'suite.py')
@@ -92,9 +108,9 @@ function nodePrefix(): string {
   return path.resolve(path.dirname(fs.realpathSync(process.execPath)), '..')
 }
 
-/** Where the mounts of the directory are in a session of `inGuest`. */
-export function mountPoints(directory: string): Record<'ssh' | 'virtio-9p' | 'virtiofs', string> {
-  return { ssh: `/tmp/cpu${directory}`, 'virtio-9p': '/mnt/virtio9p', virtiofs: '/mnt/virtiofs' }
+/** Where the directory is in a session of `inGuest`: the session's own files, and the mounts beside them. */
+export function mountPoints(directory: string): Record<'own' | 'virtio-9p' | 'virtiofs', string> {
+  return { own: `/tmp/cpu${directory}`, 'virtio-9p': '/mnt/virtio9p', virtiofs: '/mnt/virtiofs' }
 }
 
 export interface SessionOptions {
@@ -128,12 +144,12 @@ export interface DirectWork {
   /** Run on the side that serves, in the directory, before and after. */
   readonly before: string
   readonly after?: string
-  /** Run with the directory as 9P has it, in $PWD; all are for a shell. */
+  /** Run with the directory as the session has it, in $PWD; all are for a shell. */
   readonly command: string
 }
 
 /**
- * Work on a tmpfs of the guest, by 9P straight over the guest's vsock loopback: a client in the guest, connected to the
+ * Work on a tmpfs of the guest, straight over the guest's vsock loopback: a client in the guest, connected to the
  * guest's own cpud. There is no other vsock to be had without vhost-vsock.
  */
 export async function directly(

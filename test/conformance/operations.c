@@ -1,6 +1,6 @@
 // Single operations on files, one after the other, each behind a marker: a look for a file MARKER-name that is not
-// there, which the server of the files sees. For test/e2e/requests.test.ts, in a directory that it prepares. Linked
-// statically, so that nothing else is read.
+// there, which the server of the files sees; what follows a name with a dash is not counted. For
+// test/e2e/requests.test.ts, in a directory that it prepares. Linked statically, so that nothing else is read.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -72,7 +72,7 @@ static void Lock(const char *path) {
   Check(fcntl(fd, F_SETLKW, &lock), "lock");
   lock.l_type = F_UNLCK;
   Check(fcntl(fd, F_SETLK, &lock), "unlock");
-  Marker("-");
+  Marker("-close");
   close(fd);
 }
 
@@ -109,6 +109,8 @@ int main(int count, char **arguments) {
   Read("directory/file", 100);
   Marker("read 1 MiB");
   Read("large", sizeof buffer);
+  Marker("read 1 MiB again");
+  Read("large", sizeof buffer);
   Marker("map and read 1 MiB");
   Map("large", sizeof buffer);
   Marker("create, write, close");
@@ -120,6 +122,8 @@ int main(int count, char **arguments) {
   Marker("write 1 MiB");
   Write("new-large", O_CREAT | O_EXCL, sizeof buffer);
   Marker("list 20 entries with lstat");
+  List("twenty");
+  Marker("list them again");
   List("twenty");
   Marker("rename");
   Check(rename("new", "renamed"), "rename");
@@ -147,12 +151,12 @@ int main(int count, char **arguments) {
   Check(truncate("renamed", 10), "truncate");
   Marker("statfs");
   Check(statfs("file", &fs), "statfs");
-  Marker("-");
+  Marker("-open");
   Lock("file");
   Marker("run a program of 1 MB");
   Execute("./nothing");
   Marker("run it again");
   Execute("./nothing");
-  Marker("-");
+  Marker("-end");
   return 0;
 }

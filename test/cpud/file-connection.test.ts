@@ -23,20 +23,20 @@ async function connected(pair: SshPair) {
 
 t.test('the nonce goes first, then what the kernel writes', async t => {
   const { channel, files } = await connected(await sshPair(t))
-  const kernel = new FdStream(files.takeKernelFd())
+  const kernel = new FdStream(files.toMount().fileConnectionFd!)
   kernel.write('Tversion')
   let got = ''
   while (got.length < NONCE.length + 8) got += String((await once(channel, 'data'))[0])
   t.equal(got, `${NONCE}Tversion`)
   channel.write('Rversion')
   t.equal(String((await once(kernel, 'data'))[0]), 'Rversion')
-  t.throws(() => files.takeKernelFd(), { message: /taken before/ })
+  t.throws(() => files.toMount(), { message: /taken before/ })
   files.close()
 })
 
 t.test('a client that closes ends it for the kernel', async t => {
   const { channel, files } = await connected(await sshPair(t))
-  const kernel = new FdStream(files.takeKernelFd())
+  const kernel = new FdStream(files.toMount().fileConnectionFd!)
   kernel.resume()
   channel.destroy()
   await once(kernel, 'end')
@@ -45,7 +45,7 @@ t.test('a client that closes ends it for the kernel', async t => {
 
 t.test('a kernel that unmounts ends it for the client', async t => {
   const { channel, files } = await connected(await sshPair(t))
-  new FdStream(files.takeKernelFd()).destroy()
+  new FdStream(files.toMount().fileConnectionFd!).destroy()
   channel.resume()
   await once(channel, 'close')
   t.equal(channel.readableEnded, true)
@@ -54,7 +54,7 @@ t.test('a kernel that unmounts ends it for the client', async t => {
 t.test('closed by hand, it ends for both, whether the kernel has its descriptor or not', async t => {
   for (const taken of [true, false]) {
     const { channel, files } = await connected(await sshPair(t))
-    const kernel = taken ? new FdStream(files.takeKernelFd()) : undefined
+    const kernel = taken ? new FdStream(files.toMount().fileConnectionFd!) : undefined
     kernel?.on('error', () => {})
     kernel?.resume()
     channel.resume()

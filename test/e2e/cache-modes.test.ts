@@ -1,12 +1,15 @@
-// What each cache mode promises, in a guest whose kernel has them all: changes made here are seen there, what is
-// written there is here when the session is over, programs that map and lock files work, and unmounting is clean.
+// What each cache mode of 9P and each cache policy of FUSE promises, in a guest whose kernel has them all: changes made
+// here are seen there, what is written there is here when the session is over, programs that map and lock files work,
+// and unmounting is clean.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { CACHE_MODES, type CacheMode } from '../../src/namespace/ninep-mount.js'
+import { CACHE_POLICIES } from '../../src/fuse/session.js'
+import type { FileProtocol } from '../../src/namespace/file-protocol.js'
+import { CACHE_MODES } from '../../src/namespace/ninep-mount.js'
 import { cpu, type Target } from '../fixtures/cpu-command.js'
 import { startGuest } from '../fixtures/guest.js'
 import { type PythonThere, pythonThere } from '../fixtures/python-there.js'
@@ -46,6 +49,25 @@ def fill_database(path, journal):
     return mode, check, count
 `
 
+interface Mode {
+  readonly protocol: FileProtocol
+  readonly cache: string
+}
+
+const MODES: readonly Mode[] = [
+  ...CACHE_MODES.map(cache => ({ protocol: '9p', cache }) as const),
+  ...CACHE_POLICIES.map(cache => ({ protocol: 'fuse', cache }) as const),
+]
+
+function flagsOf({ protocol, cache }: Mode): string[] {
+  return ['-files', protocol, '-cache', cache]
+}
+
+/** Those that do not promise to show what changes here. */
+const BLIND = new Set(['loose', 'always'])
+/** A change is told after it was made. */
+const TOLD_WITHIN_MS = 10_000
+
 const own = await realKernel()
 const hasAllModes = own.release.localeCompare('6.4', 'en', { numeric: true }) >= 0
 const recent = hasAllModes ? own : await realKernel('backports/amd64')
@@ -64,20 +86,20 @@ function patterned(length: number, seed = 0): Buffer {
 
 t.test(`on Linux ${recent.release}`, async t => {
   const guest = await startGuest(t, { name: 'recent', kernel: recent.image })
-  for (const mode of CACHE_MODES) {
-    await t.test(`-cache ${mode}`, async t => {
+  for (const mode of MODES) {
+    await t.test(flagsOf(mode).join(' '), async t => {
       const cwd = workDirectory(t)
       for (const name of ['changing', 'log', 'mapped'])
         fs.writeFileSync(path.join(cwd, name), patterned(ODD_LENGTH))
       fs.writeFileSync(path.join(cwd, 'overwritten'), patterned(200_000))
-      const python = pythonThere(t, guest, { cwd, flags: ['-cache', mode], definitions: DEFINITIONS })
+      const python = pythonThere(t, guest, { cwd, flags: flagsOf(mode), definitions: DEFINITIONS })
       await t.test('what changes here is seen there', t => seesChanges(t, { mode, cwd, guest, python }))
       const mapping = await writeThere(python)
       const { code, stderr } = await python.leave()
       t.same([code, stderr], [0, ''])
       t.test('what was written there is here when the session is over', t => checkWritten(t, cwd))
 
-      const mapsShared = mode === 'mmap' || mode === 'loose'
+      const mapsShared = mode.protocol === 'fuse' || mode.cache === 'mmap' || mode.cache === 'loose'
       t.equal(mapping, mapsShared ? 'changed' : 'EINVAL', 'a shared mapping')
       const mapped = patterned(ODD_LENGTH)
       if (mapsShared) mapped.write('mapped', ODD_LENGTH - 6)
@@ -85,25 +107,26 @@ t.test(`on Linux ${recent.release}`, async t => {
     })
   }
 
-  await t.test('databases in the default mode', async t => {
-    const cwd = workDirectory(t)
-    const python = pythonThere(t, guest, { cwd, definitions: DEFINITIONS })
-    for (const journal of ['wal', 'delete', 'truncate']) {
-      t.equal(await python.ask(`fill_database('${journal}.db', '${journal}')`), `('${journal}', 'ok', 300)`)
-      const source = `
+  for (const protocol of ['9p', 'fuse'])
+    await t.test(`databases by ${protocol}, as it caches without being told`, async t => {
+      const cwd = workDirectory(t)
+      const python = pythonThere(t, guest, { cwd, flags: ['-files', protocol], definitions: DEFINITIONS })
+      for (const journal of ['wal', 'delete', 'truncate']) {
+        t.equal(await python.ask(`fill_database('${journal}.db', '${journal}')`), `('${journal}', 'ok', 300)`)
+        const source = `
 import sqlite3, sys
 print(sqlite3.connect(sys.argv[1]).execute('select count(*), sum(n), sum(length(text)) from rows').fetchone())`
-      const { stdout } = await promisify(execFile)('python3', ['-c', source, `${journal}.db`], { cwd })
-      t.equal(stdout, '(300, 44850, 300000)\n', `${journal}, read here while it is open there`)
-    }
-    t.equal((await python.leave()).code, 0)
-  })
+        const { stdout } = await promisify(execFile)('python3', ['-c', source, `${journal}.db`], { cwd })
+        t.equal(stdout, '(300, 44850, 300000)\n', `${journal}, read here while it is open there`)
+      }
+      t.equal((await python.leave()).code, 0)
+    })
 
   await t.test('no kernel complains', t => checkKernelLog(t, guest))
 })
 
 interface Scene {
-  readonly mode: CacheMode
+  readonly mode: Mode
   readonly cwd: string
   readonly guest: Target
   readonly python: PythonThere
@@ -111,11 +134,15 @@ interface Scene {
 
 async function seesChanges(t: Test, { mode, cwd, guest, python }: Scene): Promise<void> {
   const file = path.join(cwd, 'changing')
-  /** Whether Python there reads what is here. */
+  /** Whether Python there reads what is here, at once or when it was told. */
   const isSame = async () => {
     const here = fs.readFileSync(file)
     const digest = createHash('sha256').update(here).digest('hex')
-    return (await python.ask("digest('changing')")) === `${here.length} ${digest}`
+    const end = performance.now() + (mode.cache === 'auto' ? TOLD_WITHIN_MS : 0)
+    for (;;) {
+      if ((await python.ask("digest('changing')")) === `${here.length} ${digest}`) return true
+      if (performance.now() > end) return false
+    }
   }
   t.ok(await isSame(), 'as the session found it')
   const changes: Record<string, () => void> = {
@@ -130,14 +157,14 @@ async function seesChanges(t: Test, { mode, cwd, guest, python }: Scene): Promis
   }
   for (const [change, make] of Object.entries(changes)) {
     make()
-    // What loose gives up is not promised to be stale: a kernel may forget at any time.
-    if (mode !== 'loose') t.ok(await isSame(), change)
+    // What these give up is not promised to be stale: a kernel may forget at any time.
+    if (!BLIND.has(mode.cache)) t.ok(await isSame(), change)
   }
   fs.writeFileSync(path.join(cwd, 'new'), patterned(ODD_LENGTH, 4))
   const tail = patterned(ODD_LENGTH, 4).toString('hex')
   t.equal(await python.ask("get('new').hex()"), tail, 'a file that is new, to its last byte')
-  if (mode !== 'loose') return
-  const { stdout } = await cpu(guest, ['cat', 'changing'], { cwd, flags: ['-cache', mode] })
+  if (!BLIND.has(mode.cache)) return
+  const { stdout } = await cpu(guest, ['cat', 'changing'], { cwd, flags: flagsOf(mode) })
   t.ok(stdout.equals(fs.readFileSync(file)), 'all of it by another session')
 }
 

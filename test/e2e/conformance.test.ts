@@ -1,6 +1,6 @@
-// Our conformance suite (test/conformance/) on one directory, seen in four ways from one guest: our 9P through ssh, our
-// 9P straight over vsock, QEMU's virtio-9p, and virtiofs; and on this host itself, which says what the checks are
-// worth. Then work as users do it, on our 9P both ways, looked at again from the other side.
+// Our conformance suite (test/conformance/) on one directory, seen in six ways from one guest: our 9P and our FUSE, each
+// through ssh and straight over vsock, QEMU's virtio-9p, and virtiofs; and on this host itself, which says what the
+// checks are worth. Then work as users do it, on our four ways, looked at again from the other side.
 //
 // The direct way has a tmpfs of the guest for its files, since a guest's vsock leads to this host only where there is
 // vhost-vsock; server, protocol and mount options are the same as through ssh.
@@ -16,8 +16,13 @@ import {
   type ConformanceGuest,
   DIRECT_EXPORT,
   directly,
+  flagsOf,
   inGuest,
+  isDirect,
+  isOwn,
   mountPoints,
+  OWN_WAYS,
+  type OwnWay,
   PREPARED,
   PYTHON,
   SUITE,
@@ -49,12 +54,15 @@ function outcomes(stdout: string): Map<string, Outcome> {
 
 function runSuite(way: Way): Promise<Pick<Result, 'code' | 'stdout' | 'stderr'>> {
   if (way === 'host') return promisified([PYTHON, SUITE, directory, way])
-  if (way !== 'direct') return inGuest(t, guest, [PYTHON, SUITE, mounts[way], way])
-  return directly(t, guest, {
+  if (!isOwn(way)) return inGuest(t, guest, [PYTHON, SUITE, mounts[way], way])
+  const flags = flagsOf(way)
+  if (!isDirect(way)) return inGuest(t, guest, [PYTHON, SUITE, mounts.own, way], { flags })
+  const work = {
     before: PREPARED,
     command: `${PYTHON} ${SUITE} /tmp/cpu${DIRECT_EXPORT} ${way}`,
     after: 'exec {held[1]}>&- && wait',
-  })
+  }
+  return directly(t, guest, work, flags)
 }
 
 async function promisified([command = '', ...args]: string[]): Promise<
@@ -72,7 +80,7 @@ for (const way of WAYS) {
     const seen = outcomes(stdout.toString())
     table.set(way, seen)
     t.equal(code, 0, stderr)
-    if (way === 'direct') t.match(stderr, /has our files, by 9P, directly from vsock\/1:17010/)
+    if (isDirect(way)) t.match(stderr, wentDirectly(way))
     else t.equal(stderr, '')
     if (way !== 'host') t.same([...seen.keys()], [...table.get('host')!.keys()], 'every check has run')
     if (serverIsKnown(way)) hold(t, way, seen)
@@ -80,8 +88,14 @@ for (const way of WAYS) {
       t.comment(
         'this version of the server is not the one that expected.ts knows: its column says what it does',
       )
-    if (way !== 'direct') lookFromHere(t, way, seen)
+    if (!isDirect(way)) lookFromHere(t, way, seen)
   })
+}
+
+/** What `cpu -v` says. */
+function wentDirectly(way: Way): RegExp {
+  const protocol = way === '9p-direct' ? '9P' : 'FUSE'
+  return new RegExp(`has our files, by ${protocol}, directly from vsock/1:17010`)
 }
 
 /** Others' servers get better without us: what is expected of them is what those of Debian 12 do. */
@@ -155,7 +169,7 @@ print(json.dumps([told, root.f_frsize * root.f_blocks, root.f_files]))`
 t.test(
   'a client without the rights of a superuser: what the local system refuses is refused there',
   async t => {
-    const command = [PYTHON, SUITE, mounts.ssh, 'powerless', 'refused_by_the_other_side']
+    const command = [PYTHON, SUITE, mounts.own, 'powerless', 'refused_by_the_other_side']
     fs.mkdirSync(path.join(directory, 'powerless/refused_by_the_other_side'), { recursive: true })
     const { stdout, stderr } = await powerless(guest, command)
     t.match(outcomes(stdout.toString()).get('refused_by_the_other_side'), { error: null }, stderr)
@@ -172,27 +186,41 @@ function powerless(guest: ConformanceGuest, command: readonly string[]): Promise
 
 const WORK = [/^fio: 5 jobs clean$/m, /^git: 2120 objects clean$/m, /^make: 6070 from 21 objects$/m]
 
-t.test('fio, git and make through ssh, and their files seen from here', async t => {
-  const work = path.join(directory, 'work')
+for (const way of OWN_WAYS)
+  t.test(`fio, git and make, ${way}, and their files seen from the side that serves`, async t => {
+    const { there, here } = isDirect(way) ? await workDirectly(t, way) : await workThroughSsh(t, way)
+    for (const line of WORK) t.match(there, line)
+    for (const line of WORK) t.match(here, line, 'seen from the side that serves')
+  })
+
+/** What the work says where it is done, and where its files are. */
+interface Said {
+  readonly there: string
+  readonly here: string
+}
+
+async function workThroughSsh(t: Test, way: OwnWay): Promise<Said> {
+  const work = path.join(directory, `work-${way}`)
   fs.mkdirSync(work)
   execFileSync('bash', [WORKLOADS, 'prepare', work])
   const there = `for part in fio git make; do bash ${WORKLOADS} $part /tmp/cpu${work} || exit; done`
-  const { code, stdout, stderr } = await inGuest(t, guest, ['bash', '-c', there])
+  const { code, stdout, stderr } = await inGuest(t, guest, ['bash', '-c', there], { flags: flagsOf(way) })
   t.equal(code, 0, stderr)
-  for (const line of WORK) t.match(stdout.toString(), line)
-  const here = execFileSync('bash', [WORKLOADS, 'inspect', work]).toString()
-  for (const line of WORK) t.match(here, line, 'seen from here')
-})
+  return {
+    there: stdout.toString(),
+    here: execFileSync('bash', [WORKLOADS, 'inspect', work]).toString(),
+  }
+}
 
-t.test('fio, git and make by the direct way, and their files seen from the side that serves', async t => {
-  const { code, stdout, stderr } = await directly(t, guest, {
-    before: `bash ${WORKLOADS} prepare .`,
-    command: `for part in fio git make; do bash ${WORKLOADS} $part /tmp/cpu${DIRECT_EXPORT} || exit; done; echo then`,
-    after: `bash ${WORKLOADS} inspect .`,
-  })
+async function workDirectly(t: Test, way: OwnWay): Promise<Said> {
+  const work = {
+    before: `mkdir -p ${way} && cd ${way} && bash ${WORKLOADS} prepare .`,
+    command: `for part in fio git make; do bash ${WORKLOADS} $part /tmp/cpu${DIRECT_EXPORT}/${way} || exit; done; echo then`,
+    after: `bash ${WORKLOADS} inspect . && cd .. && rm -r ${way}`,
+  }
+  const { code, stdout, stderr } = await directly(t, guest, work, flagsOf(way))
   t.equal(code, 0, stderr)
-  t.match(stderr, /has our files, by 9P, directly from vsock\/1:17010/)
+  t.match(stderr, wentDirectly(way))
   const [there = '', here = ''] = stdout.toString().split('then\n')
-  for (const line of WORK) t.match(there, line)
-  for (const line of WORK) t.match(here, line, 'seen from there')
-})
+  return { there, here }
+}

@@ -83,7 +83,7 @@ myfs /mnt/sub virtiofs X-mount.subdir=deep`
     cat /mnt/fixed/file /etc/hostname && echo
     touch /mnt/fixed/file
     stat -c %a /mnt/synchronous
-    grep -E '^[a-z0-9]+ (/mnt|${cwd}/)' /proc/mounts | cut -d' ' -f2-4 | grep -v 9p
+    grep -E '^[a-z0-9]+ (/mnt|${cwd}/)' /proc/mounts | cut -d' ' -f2-4 | grep -v ' fuse '
     exit 5`
   const { code, stdout, stderr } = await run(t, ['sh', '-c', script], { cwd, fstab })
   const shared = ['async', 'deep', 'on-the-share', 'show', 'three', 'with space']
@@ -177,12 +177,12 @@ t.test("mounts are the session's own, and gone with it", async t => {
   const during = await run(t, outside)
   t.equal(during.code, 0)
   t.notOk(during.stdout.some(line => line.includes('virtiofs') || line.includes('on-the-share')))
-  t.equal(during.stdout.filter(line => line.startsWith('cpu /tmp/cpu 9p')).length, 1, 'its own files')
+  t.equal(during.stdout.filter(line => line.startsWith('cpu /tmp/cpu fuse')).length, 1, 'its own files')
   first.stdin!.end()
   t.same((await ended).stdout.toString(), `${ON_THE_SHARE.join('\n')}\n`)
   const after = await run(t, ['cat', '/proc/1/mounts'])
   t.same(
-    after.stdout.filter(line => /virtiofs|9p/.test(line)),
+    after.stdout.filter(line => /virtiofs|fuse /.test(line)),
     [],
   )
 })
@@ -241,7 +241,7 @@ t.test('fstab.examples', async t => {
     })
     t.same([code, stderr], [0, []])
     t.same(stdout.slice(0, 6), ['/usr/bin', 'Linux', '/dev/pts:', 'ptmx', '', '/tmp:'])
-    for (const mount of ['/ 9p', '/proc proc', '/sys sysfs', '/dev/pts devpts', '/tmp tmpfs'])
+    for (const mount of ['/ fuse', '/proc proc', '/sys sysfs', '/dev/pts devpts', '/tmp tmpfs'])
       t.ok(stdout.includes(mount), mount)
   })
 

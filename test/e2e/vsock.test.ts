@@ -36,5 +36,5 @@ t.test('over vsock the files go past ssh, straight from kernel to client', async
   const inner = ['node', CPU, '-v', '-net', 'vsock', '-key', 'id_ed25519', '-hk', 'host.pub', '1']
   const { code, stdout, stderr } = await run([...inner, 'cat', 'host.pub'])
   t.same([code, stdout.toString()], [0, `${hostKey}\n`], stderr)
-  t.match(stderr, /the other side has our files, by 9P, directly from vsock\/1:17010/)
+  t.match(stderr, /the other side has our files, by FUSE, directly from vsock\/1:17010/)
 })

@@ -123,8 +123,8 @@ t.test('what a user cannot have is refused by name, and the session goes on', as
     `EPERM: operation not permitted, mount proc on /mnt type proc ${needsRoot}`,
     failedSteps[2],
     'EINVAL: invalid argument, mount /dev on /mnt (what is mounted below it may not be left out by a user: bind it with rbind)',
-    `EACCES: permission denied, mkdir /missing/below ${needsRoot}`,
-    `EACCES: permission denied, touch /etc/missing ${needsRoot}`,
+    `EACCES: permission denied, mkdir /missing/below (cpud runs as a user there; as root: mkdir -p /missing/below)`,
+    `EACCES: permission denied, touch /etc/missing (cpud runs as a user there; as root: touch /etc/missing)`,
   ])
   t.match(failedSteps[2], / mount \/dev\/null on \/mnt type ext4/)
   t.equal(output, 'on\n')

@@ -69,6 +69,13 @@ t.test('what cannot be executed', async t => {
 
   const deniedThenMissing = await runToEnd(['plain'], { executables: [plain, '/nope/plain'].map(bytes) })
   t.match(deniedThenMissing.outcome, { exitCode: 126, error: { code: 'EACCES' } })
+
+  // mkdtemp's is closed to others: nobody can tell what is in it
+  const closed = await runToEnd(['plain'], {
+    executables: ['/nope/plain', plain].map(bytes),
+    credentials: { uid: 12345, gid: 12345, groups: [] },
+  })
+  t.match(closed.outcome, { exitCode: 127, error: { code: 'ENOENT' } })
 })
 
 t.test('candidates are tried in order, and a script without #! is run by sh', async t => {
