@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -29,8 +30,9 @@ namespace {
 // The largest message either way: 1 MiB of data and what stands before it.
 constexpr size_t kMaxMessage = (1 << 20) + 4096;
 constexpr size_t kMaxNotification = 4096;
-constexpr size_t kMaxQueuedNotifications = 8 << 20;
+constexpr size_t kMaxQueuedNotifications = 64 << 20;
 constexpr int kDrainIntervalMs = 20;
+constexpr std::chrono::seconds kMaxDrain(1);
 constexpr int kMountIntervalMs = 2;
 
 bool HasReply(uint32_t opcode) {
@@ -62,13 +64,19 @@ class Pump {
     if (write(stop_, &one, sizeof one) < 0) return;
   }
 
-  // From the kernel to the server. Once the server is gone, answers in its place until nobody waits any more.
+  // From the kernel to the server. Once the server is gone, answers in its place until nobody asks any more: what lies
+  // there when the device is closed gets ECONNABORTED from the kernel, what comes later ENOTCONN.
   void ForwardRequests() {
     std::vector<char> buffer(2 * kMaxMessage);
+    const auto never = std::chrono::steady_clock::time_point::max();
+    auto deadline = never;
     for (;;) {
       pollfd watched[] = {{fuse_, POLLIN, 0}, {drained_ ? -1 : stop_, POLLIN, 0}};
-      if (poll(watched, 2, drained_ ? kDrainIntervalMs : -1) < 0 && errno != EINTR) break;
-      if (drained_ && notifier_ended_) break;
+      const int ready = poll(watched, 2, drained_ ? kDrainIntervalMs : -1);
+      if (ready < 0 && errno != EINTR) break;
+      const auto now = std::chrono::steady_clock::now();
+      if (drained_ && deadline == never) deadline = now + kMaxDrain;
+      if (drained_ && notifier_ended_ && (ready == 0 || now > deadline)) break;
       if (watched[1].revents != 0) {
         Drain();
         continue;
@@ -106,8 +114,9 @@ class Pump {
     for (;;) {
       notified_.wait(lock, [this] { return drained_ || !notifications_.empty(); });
       if (drained_) break;
-      std::string message = std::move(notifications_.front());
+      std::string message = *notifications_.front();
       notifications_.pop_front();
+      distinct_.erase(message);
       queued_ -= message.size();
       lock.unlock();
       // ENOENT: it is not cached.
@@ -192,8 +201,10 @@ class Pump {
   bool Queue(std::string message) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (queued_ + message.size() > kMaxQueuedNotifications) return false;
-    queued_ += message.size();
-    notifications_.push_back(std::move(message));
+    auto [place, is_new] = distinct_.insert(std::move(message));
+    if (!is_new) return true;
+    queued_ += place->size();
+    notifications_.push_back(&*place);
     notified_.notify_one();
     return true;
   }
@@ -228,7 +239,9 @@ class Pump {
   std::mutex mutex_;
   std::condition_variable notified_;
   std::unordered_set<uint64_t> outstanding_;
-  std::deque<std::string> notifications_;
+  // Each once, however often it comes while it waits.
+  std::unordered_set<std::string> distinct_;
+  std::deque<const std::string*> notifications_;
   size_t queued_ = 0;
 };
 

@@ -26,7 +26,8 @@ Napi::Value Result(const Napi::CallbackInfo& info, long result) {
 // watchOpen(): a descriptor to read changes from.
 Napi::Value WatchOpen(const Napi::CallbackInfo& info) {
   const unsigned flags = FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME;
-  int fd = fanotify_init(flags | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS, O_RDONLY);
+  // The queue is the kernel's memory: what does not fit is told as FAN_Q_OVERFLOW. Marks are bounded by who adds them.
+  int fd = fanotify_init(flags | FAN_UNLIMITED_MARKS, O_RDONLY);
   if (fd < 0 && errno == EPERM) fd = fanotify_init(flags, O_RDONLY);
   return Result(info, OrErrno(fd));
 }

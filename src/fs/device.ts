@@ -32,6 +32,11 @@ const synthetic = new Set([
   0x6165676c, // PSTOREFS_MAGIC
   0xde5e81e4, // EFIVARFS_MAGIC
   0x42494e4d, // BINFMTFS_MAGIC
+  0xf97cff8c, // SELINUX_MAGIC
+  0x43415d53, // SMACK_MAGIC
+  0x5a3c69f0, // AAFS_MAGIC
+  0x65735543, // FUSE_CTL_SUPER_MAGIC
+  0x7655821, // RDTGROUP_SUPER_MAGIC
 ])
 
 const inodeBits = 48n

@@ -32,6 +32,8 @@ export interface LocalTreeOptions {
   readonly readOnly?: boolean
   /** How many descriptors the tree may use; three quarters of the process's limit by default. */
   readonly maxDescriptors?: number
+  /** How many directories may be watched for changes. */
+  readonly maxWatched?: number | undefined
 }
 
 const utimeNow = 0x3fffffff // UTIME_NOW, linux/stat.h
@@ -49,7 +51,7 @@ const userPrefix = 'user.'
 export function openLocalTree(localPath: string, options: LocalTreeOptions = {}): LocalTree {
   const limit = options.maxDescriptors ?? Math.floor(binding.fsDescriptorLimit() * 0.75)
   const budget = new DescriptorBudget(limit)
-  return new LocalTree(new InodeTable(localPath, budget), budget, options.readOnly ?? false)
+  return new LocalTree(new InodeTable(localPath, budget), budget, options)
 }
 
 export class LocalTree implements FileTree {
@@ -57,18 +59,20 @@ export class LocalTree implements FileTree {
   readonly #table: InodeTable
   readonly #budget: DescriptorBudget
   readonly #locks: Locks
+  readonly #options: LocalTreeOptions
 
-  constructor(table: InodeTable, budget: DescriptorBudget, isReadOnly: boolean) {
-    this.isReadOnly = isReadOnly
+  constructor(table: InodeTable, budget: DescriptorBudget, options: LocalTreeOptions) {
+    this.isReadOnly = options.readOnly ?? false
+    this.#options = options
     this.#table = table
     this.#budget = budget
-    this.#locks = new Locks(table, isReadOnly)
+    this.#locks = new Locks(table, this.isReadOnly)
   }
 
   share(): LocalTree {
     // The very directory, wherever it has been moved to.
     const table = new InodeTable(`/proc/self/fd/${this.root.fd}`, this.#budget, true)
-    return new LocalTree(table, this.#budget, this.isReadOnly)
+    return new LocalTree(table, this.#budget, this.#options)
   }
 
   get root(): Inode {
@@ -425,7 +429,8 @@ export class LocalTree implements FileTree {
   }
 
   watch(onChange: (change: TreeChange) => void): TreeWatcher | undefined {
-    return openLocalWatcher(directory => this.#table.descriptor(directory), onChange)
+    const descriptorOf = (directory: Inode) => this.#table.descriptor(directory)
+    return openLocalWatcher(descriptorOf, onChange, this.#options.maxWatched)
   }
 
   dispose(): void {

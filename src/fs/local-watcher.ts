@@ -2,11 +2,12 @@
 // told: it knows of them.
 
 import { binding } from '../native/binding.js'
+import { failure } from './failure.js'
 import type { Inode } from './inode-table.js'
 import type { TreeChange, TreeWatcher } from './tree.js'
 
 /** How many directories are watched at most: the kernel's memory is a kilobyte for each. */
-const maxWatched = 65_536
+export const maxWatched = 65_536
 /** fsid8 bytes4 type4 and a handle of up to MAX_HANDLE_SZ */
 const maxKey = 8 + 8 + 128
 const recordsSize = 65_536
@@ -23,14 +24,17 @@ const fan = {
 } as const
 const entryMask = fan.movedFrom | fan.movedTo | fan.create | fan.delete
 const contentsMask = fan.modify | fan.closeWrite
+/** What may work another time. ENOSPC: the kernel has a bound of its own (fs.fanotify.max_user_marks). */
+const passing: readonly number[] = [failure.ENOSPC, failure.ENOMEM, failure.ENFILE, failure.EMFILE]
 
 /** Undefined where the kernel does not let us watch. */
 export function openLocalWatcher(
   descriptorOf: (directory: Inode) => number,
   onChange: (change: TreeChange) => void,
+  max = maxWatched,
 ): TreeWatcher | undefined {
   const fd = binding.watchOpen()
-  return fd < 0 ? undefined : new LocalWatcher(fd, descriptorOf, onChange)
+  return fd < 0 ? undefined : new LocalWatcher(fd, descriptorOf, onChange, max)
 }
 
 class LocalWatcher implements TreeWatcher {
@@ -44,13 +48,20 @@ class LocalWatcher implements TreeWatcher {
   readonly #key = Buffer.alloc(maxKey)
   readonly #records = Buffer.alloc(recordsSize)
   readonly #stop: (() => void) | undefined
+  readonly #max: number
+  /** Whether the kernel lets us have no more. */
+  #isRefused = false
+  /** Watched still, although removed: nothing leads to them any more. */
+  #lost = 0
 
   constructor(
     fd: number,
     descriptorOf: (directory: Inode) => number,
     onChange: (change: TreeChange) => void,
+    max: number,
   ) {
     this.#fd = fd
+    this.#max = max
     this.#descriptorOf = descriptorOf
     this.#onChange = onChange
     const stop = binding.watchReadable(fd, () => this.#read())
@@ -60,13 +71,24 @@ class LocalWatcher implements TreeWatcher {
   add(directory: Inode): boolean {
     const known = this.#keys.get(directory)
     if (known !== undefined) return known !== false
-    if (this.#stop === undefined || this.#directories.size >= maxWatched) return false
+    if (this.#stop === undefined || this.#isRefused || this.isFull) return false
     const fd = this.#descriptorOf(directory)
     const length = fd < 0 ? fd : binding.watchAdd(this.#fd, fd, this.#key)
+    this.#isRefused = length === failure.ENOSPC
+    if (passing.includes(length)) return false
     const key = length < 0 ? false : this.#key.toString('latin1', 0, length)
     this.#keys.set(directory, key)
     if (key !== false) this.#directories.set(key, directory)
     return key !== false
+  }
+
+  has(directory: Inode): boolean {
+    return typeof this.#keys.get(directory) === 'string'
+  }
+
+  get isFull(): boolean {
+    const watched = this.#directories.size
+    return watched > 0 && (this.#isRefused || watched + this.#lost >= this.#max)
   }
 
   remove(directory: Inode): void {
@@ -74,7 +96,10 @@ class LocalWatcher implements TreeWatcher {
     this.#keys.delete(directory)
     if (key === undefined || key === false) return
     this.#directories.delete(key)
-    if (directory.fd >= 0) binding.watchRemove(this.#fd, directory.fd)
+    this.#isRefused = false
+    const fd = this.#descriptorOf(directory)
+    if (fd < 0) this.#lost++
+    else binding.watchRemove(this.#fd, fd)
   }
 
   close(): void {

@@ -112,6 +112,9 @@ export type TreeChange =
 export interface TreeWatcher {
   /** Whether the directory is watched from now on (or was). The caller holds a reference until it is removed. */
   add(directory: TreeNode): boolean
+  has(directory: TreeNode): boolean
+  /** Whether no other directory can be watched unless one is removed. */
+  readonly isFull: boolean
   remove(directory: TreeNode): void
   close(): void
 }

@@ -25,18 +25,18 @@ export function replyDirectory(
   withEntries: boolean,
   reply: Reply,
 ): number {
+  session.validity(file.node) // watched first: the kernel keeps the list
   // Their names take the more room there, the shorter they are.
   const wanted = Math.max(Math.floor(withEntries ? size / 4 : size), recordSize + 256)
   const length = session.tree.readDirectory(file, cookie, records, 0, Math.min(wanted, maxRecords))
   if (length < 0) return length
   const to = reply.body(size)
   const start = to.at
-  const validity = withEntries ? session.validity(file.node) : 0
   for (let record = 0; record < length; ) {
     const nameEnd = record + recordSize + records.readUInt16LE(record + at.nameLength)
     const padded = (direntSize + nameEnd - record - recordSize + 7) & ~7
     if (to.at - start + padded + (withEntries ? entrySize : 0) > size) break
-    if (withEntries) putChild(session, file.node, record, nameEnd, validity, to)
+    if (withEntries) putChild(session, file.node, record, nameEnd, to)
     putDirent(record, nameEnd, padded, to)
     record = nameEnd
   }
@@ -56,19 +56,12 @@ function putDirent(record: number, nameEnd: number, padded: number, to: Writer):
 }
 
 /** Without a node number the kernel takes the name alone: for `.` and `..`, and what has gone meanwhile. */
-function putChild(
-  session: Session,
-  directory: TreeNode,
-  record: number,
-  nameEnd: number,
-  validity: number,
-  to: Writer,
-): void {
+function putChild(session: Session, directory: TreeNode, record: number, nameEnd: number, to: Writer): void {
   const start = to.at
   const name = records.toString('latin1', record + recordSize, nameEnd)
   if (name !== '.' && name !== '..') {
     const node = session.tree.lookup(directory, name)
-    if (typeof node !== 'number' && putEntry(session, node, validity, to) === 0) return
+    if (typeof node !== 'number' && putEntry(session, directory, name, node, to) === 0) return
   }
   to.bytes.fill(0, start, start + entrySize)
   to.at = start + entrySize

@@ -2,10 +2,11 @@
 
 import { type Failure, failure } from '../fs/failure.js'
 import type { LockRegion, LockType, OpenFile, TreeNode } from '../fs/tree.js'
-import type { Writer } from '../wire/fields.js'
+import { Writer } from '../wire/fields.js'
 import { replyDirectory } from './directory.js'
 import { entrySize, putEntry } from './entry.js'
 import type { Purpose } from './handle-table.js'
+import { isMadeUp, readWhole } from './made-up-files.js'
 import type { Request } from './messages.js'
 import { dropPrivileges } from './name-handlers.js'
 import {
@@ -32,6 +33,8 @@ import {
 
 /** struct fuse_open_out */
 const openSize = 16
+/** struct fuse_write_out */
+const writeSize = 8
 /** struct fuse_lk_out */
 const lockSize = 24
 const maxWaitingLocks = 1024
@@ -64,12 +67,12 @@ export const fileHandlers: Handlers<
     const directory = nodes.get(nodeid)
     if (directory === undefined) return failure.ESTALE
     if (!handles.hasRoom) return failure.ENFILE
-    const validity = session.validity(directory)
+    session.validity(directory)
     const file = tree.create(directory, name, flags, mode & 0o7777)
     if (typeof file === 'number') return file
     const to = reply.body(entrySize + openSize)
     tree.retain(file.node)
-    const result = putEntry(session, file.node, validity, to)
+    const result = putEntry(session, directory, name, file.node, to)
     if (result < 0) {
       tree.close(file)
       return result
@@ -82,6 +85,13 @@ export const fileHandlers: Handlers<
     const file = find(session, nodeid, fh, 'read')
     if (typeof file === 'number') return file
     const count = Math.min(size, session.maxWrite)
+    if (fh === 0n && isMadeUp(file.node)) {
+      const content = session.madeUp.contentOf(nodeid, offset, count)
+      if (content === undefined) return { result: readMadeUp(session, file, count, offset) }
+      const to = reply.body(content.length)
+      to.bytes.set(content, to.at)
+      return reply.end(content.length)
+    }
     const to = reply.body(count)
     const length = session.tree.read(file, to.bytes, to.at, count, offset)
     if (length >= 0) return reply.end(length)
@@ -96,14 +106,17 @@ export const fileHandlers: Handlers<
     const purpose = !isCached && request.flags & O_APPEND ? 'append' : 'write'
     const file = find(session, nodeid, isCached ? 0n : request.fh, purpose)
     if (typeof file === 'number') return file
+    const wasWritten = (count: number, to: Writer) => {
+      session.madeUp.wasWritten(nodeid)
+      if (writeFlags & writeKillSuidgid) dropPrivileges(session, file.node)
+      to.u32(count)
+      to.u32(0)
+    }
     const count = session.tree.write(file, data, 0, size, offset)
-    if (count === failure.EAGAIN) return { result: writeWaiting(session, file, data, offset) }
+    if (count === failure.EAGAIN) return { result: writeWaiting(session, file, data, offset, wasWritten) }
     if (count < 0) return count
-    if (writeFlags & writeKillSuidgid) dropPrivileges(session, file.node)
-    const to = reply.body(8)
-    to.u32(count)
-    to.u32(0)
-    return reply.end(8)
+    wasWritten(count, reply.body(writeSize))
+    return reply.end(writeSize)
   },
 
   /** Each close of a file; wanted only where locks are ours. */
@@ -182,7 +195,7 @@ function putOpened(session: Session, file: OpenFile, flags: number, cacheFlags: 
   const { handles, opensImplicitly } = session
   if (opensImplicitly) handles.adopt(file, flags)
   to.u64(BigInt(opensImplicitly ? 0 : handles.add(file)))
-  to.u32(session.policy === 'strict' ? 0 : cacheFlags)
+  to.u32(isMadeUp(file.node) ? openReply.directIo : session.policy === 'strict' ? 0 : cacheFlags)
   to.u32(0)
 }
 
@@ -200,12 +213,29 @@ async function readWaiting(session: Session, file: OpenFile, count: number, offs
   return size < message.length / 2 ? Buffer.from(message.subarray(0, size)) : message.subarray(0, size)
 }
 
-async function writeWaiting(session: Session, file: OpenFile, data: Buffer, offset: bigint) {
+/** Of a file that the kernel caches although it is made up: to it, less than was asked for is the end. */
+async function readMadeUp(session: Session, file: OpenFile, count: number, offset: bigint) {
+  const bytes = await readWhole(session.tree, file, offset, count)
+  if (typeof bytes === 'number') return bytes
+  const message = deferredMessage(bytes.length)
+  bytes.copy(message, replyHeaderSize)
+  return message
+}
+
+async function writeWaiting(
+  session: Session,
+  file: OpenFile,
+  data: Buffer,
+  offset: bigint,
+  wasWritten: (count: number, to: Writer) => void,
+) {
   const copy = Buffer.from(data) // the message's memory may be used again by then
-  const written = await session.tree.writeWaiting(file, copy, 0, copy.length, offset)
-  if (written < 0) return written
-  const message = deferredMessage(8).fill(0)
-  message.writeUInt32LE(written, replyHeaderSize)
+  const count = await session.tree.writeWaiting(file, copy, 0, copy.length, offset)
+  if (count < 0) return count
+  const message = deferredMessage(writeSize)
+  const to = new Writer(message)
+  to.skip(replyHeaderSize)
+  wasWritten(count, to)
   return message
 }
 

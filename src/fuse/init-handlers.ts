@@ -1,7 +1,7 @@
 // The beginning and the end of a connection.
 
 import { areIds, Owners, ownIds } from './owners.js'
-import { FUSE_MAJOR, FUSE_MIN_MINOR, FUSE_MINOR, initFlag } from './protocol.js'
+import { EXPIRE_MINOR, FUSE_MAJOR, FUSE_MIN_MINOR, FUSE_MINOR, initFlag } from './protocol.js'
 import { type CachePolicy, type Handlers, noReply } from './session.js'
 
 /** Requests that the kernel has under way in the background, such as read-ahead, and when it holds back. */
@@ -47,6 +47,7 @@ export const initHandlers: Handlers<'SESSION_IDS' | 'INIT' | 'DESTROY'> = {
       return noReply
     }
     session.isInitialised = true
+    session.canExpire = major > FUSE_MAJOR || minor >= EXPIRE_MINOR
     session.opensImplicitly =
       session.policy !== 'strict' &&
       session.tree.opensEverything === true &&

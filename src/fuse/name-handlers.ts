@@ -1,12 +1,26 @@
 // Requests about names and attributes.
 
 import { type Failure, failure } from '../fs/failure.js'
-import { type AttributeChange, statfsRecordSize, type Time, type TreeNode } from '../fs/tree.js'
-import { modeOf, replyAbsent, replyAttributes, replyEntry } from './entry.js'
+import {
+  type AttributeChange,
+  type ByteString,
+  statfsRecordSize,
+  type Time,
+  type TreeNode,
+} from '../fs/tree.js'
+import { Writer } from '../wire/fields.js'
+import {
+  attrReplySize,
+  modeOf,
+  putAttributesReply,
+  replyAbsent,
+  replyAttributes,
+  replyEntry,
+} from './entry.js'
 import type { Request } from './messages.js'
 import type { Owners } from './owners.js'
-import { attrFlag, ROOT_ID } from './protocol.js'
-import { type Handlers, noReply, type Reply, type Session } from './session.js'
+import { attrFlag, getattrByFile, replyHeaderSize } from './protocol.js'
+import { deferredMessage, type Handlers, noReply, type Reply, type Session } from './session.js'
 
 /** PATH_MAX */
 const maxTarget = 4096
@@ -41,10 +55,11 @@ export const nameHandlers: Handlers<
   | 'REMOVEXATTR'
 > = {
   LOOKUP: (session, { name }, { nodeid }, reply) =>
-    inDirectory(session, nodeid, (directory, validity) => {
+    inDirectory(session, nodeid, directory => {
       const node = session.tree.lookup(directory, name)
-      if (typeof node !== 'number') return replyEntry(session, node, validity, reply)
-      return node === failure.ENOENT && validity > 0 ? replyAbsent(validity, reply) : node
+      if (node === failure.ENOENT) return replyAbsent(session, directory, name, reply)
+      if (typeof node === 'number') return node
+      return replyEntry(session, directory, name, node, reply)
     }),
 
   FORGET(session, { nlookup }, { nodeid }) {
@@ -58,12 +73,12 @@ export const nameHandlers: Handlers<
     return noReply
   },
 
-  GETATTR(session, _request, { nodeid }, reply) {
+  GETATTR(session, { flags }, { nodeid }, reply) {
     const node = session.nodes.get(nodeid)
     if (node === undefined) return failure.ESTALE
-    // Nobody was told of the root by name.
-    const validity = nodeid === ROOT_ID ? session.validity(node) : session.nodes.validity(nodeid)
-    return replyAttributes(session, node, validity, reply)
+    if (flags & getattrByFile && session.opensImplicitly && session.madeUp.mustFetch(nodeid, node))
+      return { result: attributesToRead(session, nodeid, node) }
+    return replyAttributes(session, nodeid, node, reply)
   },
 
   SETATTR(session, request, { nodeid }, reply) {
@@ -74,7 +89,7 @@ export const nameHandlers: Handlers<
     const result = session.tree.setAttributes(node, changeOf(request, session.owners), file)
     if (result < 0) return result
     if (request.valid & attrFlag.killSuidgid) dropPrivileges(session, node)
-    return replyAttributes(session, node, session.nodes.validity(nodeid), reply)
+    return replyAttributes(session, nodeid, node, reply)
   },
 
   READLINK(session, _request, { nodeid }, reply) {
@@ -86,15 +101,15 @@ export const nameHandlers: Handlers<
   },
 
   SYMLINK: (session, { name, target }, { nodeid }, reply) =>
-    made(session, nodeid, reply, directory => session.tree.makeLink(directory, name, target)),
+    made(session, nodeid, name, reply, directory => session.tree.makeLink(directory, name, target)),
 
   MKNOD: (session, { name, mode, rdev }, { nodeid }, reply) =>
-    made(session, nodeid, reply, directory =>
+    made(session, nodeid, name, reply, directory =>
       session.tree.makeNode(directory, name, mode, major(rdev), minor(rdev)),
     ),
 
   MKDIR: (session, { name, mode }, { nodeid }, reply) =>
-    made(session, nodeid, reply, directory => session.tree.makeDirectory(directory, name, mode)),
+    made(session, nodeid, name, reply, directory => session.tree.makeDirectory(directory, name, mode)),
 
   UNLINK: (session, { name }, { nodeid }, reply) =>
     inDirectory(session, nodeid, directory => done(session.tree.unlink(directory, name, false), reply)),
@@ -104,11 +119,15 @@ export const nameHandlers: Handlers<
 
   RENAME: (session, { name, newdir, newname }, { nodeid }, reply) =>
     inDirectory(session, nodeid, from =>
-      inDirectory(session, Number(newdir), to => done(session.tree.rename(from, name, to, newname), reply)),
+      inDirectory(session, Number(newdir), to => {
+        const result = session.tree.rename(from, name, to, newname)
+        if (result === 0) session.renamed(from, name, to, newname)
+        return done(result, reply)
+      }),
     ),
 
   LINK: (session, { oldnodeid, name }, { nodeid }, reply) =>
-    made(session, nodeid, reply, directory => {
+    made(session, nodeid, name, reply, directory => {
       const node = session.nodes.get(Number(oldnodeid))
       if (node === undefined) return failure.ESTALE
       const result = session.tree.link(node, directory, name)
@@ -162,15 +181,23 @@ export function dropPrivileges(session: Session, node: TreeNode): void {
   if (mode & dropped) session.tree.setAttributes(node, { mode: mode & 0o7777 & ~dropped })
 }
 
-function inDirectory(
-  session: Session,
-  id: number,
-  act: (directory: TreeNode, validity: number) => number,
-): number {
+async function attributesToRead(session: Session, id: number, node: TreeNode) {
+  session.tree.retain(node)
+  const message = deferredMessage(attrReplySize)
+  const to = new Writer(message)
+  to.skip(replyHeaderSize)
+  const fetched = await session.madeUp.fetch(id, node)
+  const result = fetched < 0 ? fetched : putAttributesReply(session, id, node, to)
+  session.tree.release(node)
+  return result < 0 ? result : message
+}
+
+function inDirectory(session: Session, id: number, act: (directory: TreeNode) => number): number {
   const directory = session.nodes.get(id)
   if (directory === undefined) return failure.ESTALE
   if (directory.kind !== 'directory') return failure.ENOTDIR
-  return act(directory, session.validity(directory))
+  session.validity(directory) // watched first, or what changes just now is missed
+  return act(directory)
 }
 
 function done(result: number, reply: Reply): number {
@@ -180,12 +207,13 @@ function done(result: number, reply: Reply): number {
 function made(
   session: Session,
   id: number,
+  name: ByteString,
   reply: Reply,
   make: (directory: TreeNode) => TreeNode | Failure,
 ): number {
-  return inDirectory(session, id, (directory, validity) => {
+  return inDirectory(session, id, directory => {
     const node = make(directory)
-    return typeof node === 'number' ? node : replyEntry(session, node, validity, reply)
+    return typeof node === 'number' ? node : replyEntry(session, directory, name, node, reply)
   })
 }
 

@@ -14,16 +14,16 @@ interface Known {
 
 export class NodeTable {
   readonly #tree: FileTree
-  readonly #maxNodes: number
-  readonly #onForget: (node: TreeNode) => void
+  readonly maxNodes: number
+  readonly #onForget: (node: TreeNode, id: number) => void
   readonly #byId = new Map<number, Known>()
   readonly #byNode = new Map<TreeNode, Known>()
   #lastId = ROOT_ID
 
   /** `onForget` is told of each node just before it is let go. */
-  constructor(tree: FileTree, maxNodes: number, onForget: (node: TreeNode) => void) {
+  constructor(tree: FileTree, maxNodes: number, onForget: (node: TreeNode, id: number) => void) {
     this.#tree = tree
-    this.#maxNodes = maxNodes
+    this.maxNodes = maxNodes
     this.#onForget = onForget
     const root = { id: ROOT_ID, node: tree.root, lookups: Number.POSITIVE_INFINITY, validity: 0 }
     this.#byId.set(ROOT_ID, root)
@@ -36,7 +36,7 @@ export class NodeTable {
 
   /** Whether one more may be known. */
   get hasRoom(): boolean {
-    return this.#byId.size < this.#maxNodes
+    return this.#byId.size < this.maxNodes
   }
 
   get(id: number): TreeNode | undefined {
@@ -48,6 +48,11 @@ export class NodeTable {
     return this.#byId.get(id)?.validity ?? 0
   }
 
+  setValidity(id: number, validity: number): void {
+    const known = this.#byId.get(id)
+    if (known !== undefined) known.validity = validity
+  }
+
   /** The number by which the kernel knows the node, if it does. */
   idOf(node: TreeNode): number | undefined {
     return this.#byNode.get(node)?.id
@@ -57,18 +62,20 @@ export class NodeTable {
     return this.#byId.values()
   }
 
-  /** The kernel is told of the node once more. Takes over the caller's reference. */
-  add(node: TreeNode, validity: number): number {
-    const known = this.#byNode.get(node)
+  /**
+   * The kernel is told of the node once more; its number, or a new one where it is to take it for another file. Takes
+   * over the caller's reference.
+   */
+  add(node: TreeNode, isAnother = false): number {
+    const known = isAnother ? undefined : this.#byNode.get(node)
     if (known !== undefined) {
       known.lookups++
-      known.validity = validity
       this.#tree.release(node)
       return known.id
     }
-    const added = { id: ++this.#lastId, node, lookups: 1, validity }
+    const added = { id: ++this.#lastId, node, lookups: 1, validity: 0 }
     this.#byId.set(added.id, added)
-    this.#byNode.set(node, added)
+    if (!isAnother) this.#byNode.set(node, added)
     return added.id
   }
 
@@ -79,8 +86,8 @@ export class NodeTable {
     known.lookups -= lookups
     if (known.lookups > 0) return
     this.#byId.delete(id)
-    this.#byNode.delete(known.node)
-    this.#onForget(known.node)
+    if (this.#byNode.get(known.node) === known) this.#byNode.delete(known.node)
+    this.#onForget(known.node, id)
     this.#tree.release(known.node)
   }
 

@@ -46,8 +46,11 @@ export const attrFlag = {
   killSuidgid: 1 << 11,
 } as const
 
+/** FUSE_GETATTR_FH: asked by way of an open file, by reads and seeks but never by stat(2). */
+export const getattrByFile = 1
+
 /** FOPEN_* */
-export const openReply = { keepCache: 1 << 1, cacheDir: 1 << 3 } as const
+export const openReply = { directIo: 1 << 0, keepCache: 1 << 1, cacheDir: 1 << 3 } as const
 
 /** FUSE_LK_FLOCK */
 export const lockIsFlock = 1
@@ -62,6 +65,10 @@ export const releaseUnlocksFlock = 1 << 1
 
 /** enum fuse_notify_code: the `error` of a message whose `unique` is 0. */
 export const notifyCode = { invalInode: 2, invalEntry: 3 } as const
+
+/** FUSE_EXPIRE_ONLY, and the version that knows it */
+export const expireOnly = 1
+export const EXPIRE_MINOR = 38
 
 /** F_RDLCK, F_WRLCK, F_UNLCK */
 export const lockType = { read: 0, write: 1, unlock: 2 } as const

@@ -3,7 +3,7 @@
 
 import type { Duplex } from 'node:stream'
 import { failure } from '../fs/failure.js'
-import type { FileTree, TreeNode } from '../fs/tree.js'
+import type { ByteString, FileTree, TreeNode } from '../fs/tree.js'
 import { MalformedMessage, Reader } from '../wire/fields.js'
 import { type Deferred, RequestLoop } from '../wire/request-loop.js'
 import { decodeRequest, printReply, printRequest, requestName } from './codec.js'
@@ -11,6 +11,7 @@ import { Coherence } from './coherence.js'
 import { fileHandlers } from './file-handlers.js'
 import { HandleTable } from './handle-table.js'
 import { initHandlers } from './init-handlers.js'
+import { MadeUpFiles } from './made-up-files.js'
 import type { Request, RequestName } from './messages.js'
 import { nameHandlers } from './name-handlers.js'
 import { NodeTable } from './node-table.js'
@@ -30,7 +31,7 @@ export interface ServeFuseOptions {
   /** What the kernel there may keep; `auto` by default: everything, until it is told that it changed. */
   readonly policy?: CachePolicy
   /** How many files it may know. */
-  readonly maxNodes?: number
+  readonly maxNodes?: number | undefined
   /** Ends the connection. */
   readonly signal?: AbortSignal
   /** Called with one line for each request, each reply, each notification, and the reason for the end. */
@@ -73,9 +74,11 @@ class Connection implements Session {
   readonly tree: FileTree
   readonly nodes: NodeTable
   readonly handles: HandleTable
+  readonly madeUp: MadeUpFiles
   readonly policy: CachePolicy
   readonly maxWrite = maxWrite
   opensImplicitly = false
+  canExpire = false
   waitingLocks = 0
   owners: Owners | undefined
   isInitialised = false
@@ -90,13 +93,17 @@ class Connection implements Session {
   constructor(stream: Duplex, tree: FileTree, options: ServeFuseOptions, resolve: () => void) {
     this.tree = tree
     this.policy = options.policy ?? 'auto'
-    this.nodes = new NodeTable(tree, options.maxNodes ?? defaultMaxNodes, node => this.#forgotten(node))
+    this.nodes = new NodeTable(tree, options.maxNodes ?? defaultMaxNodes, (node, id) =>
+      this.#forgotten(node, id),
+    )
     this.handles = new HandleTable(tree, maxHandles)
+    this.madeUp = new MadeUpFiles(tree)
     this.#trace = options.trace
     this.#resolve = resolve
     this.#coherence = new Coherence(this.policy, tree, this.nodes, {
       send: messages => this.#notify(messages),
       giveUp: () => this.end('what changed elsewhere is not taken'),
+      canExpire: () => this.canExpire,
     })
     this.#loop = new RequestLoop(stream, {
       minSize: requestHeaderSize,
@@ -111,6 +118,18 @@ class Connection implements Session {
 
   validity(directory: TreeNode): number {
     return this.#coherence.validity(directory)
+  }
+
+  told(directory: TreeNode, name: ByteString, id: number): number {
+    return this.#coherence.told(directory, name, id)
+  }
+
+  renamed(from: TreeNode, fromName: ByteString, to: TreeNode, toName: ByteString): void {
+    this.#coherence.renamed(from, fromName, to, toName)
+  }
+
+  attributeValidity(node: TreeNode, validity: number): number {
+    return this.#coherence.attributeValidity(node, validity)
   }
 
   interrupt(unique: bigint): void {
@@ -134,8 +153,9 @@ class Connection implements Session {
     this.#resolve()
   }
 
-  #forgotten(node: TreeNode): void {
+  #forgotten(node: TreeNode, id: number): void {
     this.handles.drop(node)
+    this.madeUp.forget(id)
     if (!this.#loop.isEnded) this.#coherence.forget(node)
   }
 

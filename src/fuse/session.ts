@@ -1,10 +1,11 @@
 // What the handlers of requests work with: the state of one connection and the reply under construction.
 
-import type { FileTree, TreeNode } from '../fs/tree.js'
+import type { ByteString, FileTree, TreeNode } from '../fs/tree.js'
 import { Writer } from '../wire/fields.js'
 import type { Output } from '../wire/output.js'
 import type { Deferred } from '../wire/request-loop.js'
 import type { HandleTable } from './handle-table.js'
+import type { MadeUpFiles } from './made-up-files.js'
 import type { Request, RequestName } from './messages.js'
 import type { NodeTable } from './node-table.js'
 import type { Owners } from './owners.js'
@@ -43,6 +44,7 @@ export interface Session {
   readonly tree: FileTree
   readonly nodes: NodeTable
   readonly handles: HandleTable
+  readonly madeUp: MadeUpFiles
   readonly policy: CachePolicy
   /** Whether INIT was answered. */
   isInitialised: boolean
@@ -53,11 +55,19 @@ export interface Session {
   /** The largest read or write. */
   readonly maxWrite: number
   waitingLocks: number
+  /** Whether the kernel knows FUSE_EXPIRE_ONLY. */
+  canExpire: boolean
   /**
    * Announces that names below this directory are going to be told; for how many seconds these and their attributes
    * hold, unless taken back.
    */
   validity(directory: TreeNode): number
+  /** Notes that a name is told, with the number of its node, or 0 as absent; for how many seconds that holds. */
+  told(directory: TreeNode, name: ByteString, id: number): number
+  /** What was told of a name is now true of another, without being told again. */
+  renamed(from: TreeNode, fromName: ByteString, to: TreeNode, toName: ByteString): void
+  /** The seconds for which attributes of the node hold, where its name holds for `validity`. */
+  attributeValidity(node: TreeNode, validity: number): number
   interrupt(unique: bigint): void
   end(reason: string): void
 }

@@ -21,6 +21,7 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openLocalTree } from '../../src/fs/local-tree.js'
+import { openPathTree } from '../../src/fs/path-tree.js'
 import { type NinepClient, NinepServer } from '../fixtures/ninep-client.js'
 
 interface Place {
@@ -334,41 +335,43 @@ t.test('extended attributes: those of the user only', async t => {
   })
 })
 
-t.test('a read-only export changes nothing', async t => {
-  const directory = mkdtempSync('/tmp/export-')
-  writeFileSync(join(directory, 'f'), 'hello')
-  const tree = openLocalTree(directory, { readOnly: true })
-  const server = new NinepServer(tree)
-  t.teardown(async () => {
-    await server.close()
-    tree.dispose()
-    rmSync(directory, { recursive: true })
+for (const [kind, openTree] of Object.entries({ descriptors: openLocalTree, paths: openPathTree })) {
+  t.test(`a read-only export changes nothing, by ${kind}`, async t => {
+    const directory = mkdtempSync('/tmp/export-')
+    writeFileSync(join(directory, 'f'), 'hello')
+    const tree = openTree(directory, { readOnly: true })
+    const server = new NinepServer(tree)
+    t.teardown(async () => {
+      await server.close()
+      tree.dispose()
+      rmSync(directory, { recursive: true })
+    })
+    const { client, root } = await server.attached()
+    const f = await client.walk(root, 'f')
+    const calls = [
+      () => client.open(root, 'f', 1),
+      () => client.open(root, 'f', 2),
+      () => client.open(root, 'f', 0o1000),
+      () => client.create(root, 'g'),
+      () => client.setattr(f, 1, { mode: 0 }),
+      () => client.setattr(f, 8, { size: 0n }),
+      () => client.call('Tmkdir', { dfid: root, name: 'd', mode: 0o755, gid: 0 }),
+      () => client.call('Tmknod', { dfid: root, name: 'n', mode: 0o10644, major: 0, minor: 0, gid: 0 }),
+      () => client.call('Tsymlink', { dfid: root, name: 'l', target: 'x', gid: 0 }),
+      () => client.call('Tlink', { dfid: root, fid: f, name: 'l' }),
+      () => client.call('Trename', { fid: f, dfid: root, name: 'l' }),
+      () => client.call('Trenameat', { olddirfid: root, oldname: 'f', newdirfid: root, newname: 'l' }),
+      () => client.call('Tunlinkat', { dirfid: root, name: 'f', flags: 0 }),
+      () => client.call('Txattrcreate', { fid: f, name: 'user.x', size: 1n, flags: 0 }),
+    ]
+    for (const call of calls) await t.rejects(call(), { code: 'EROFS' })
+    const copy = await client.walk(f)
+    await t.rejects(client.call('Tremove', { fid: copy }), { code: 'EROFS' })
+    const file = await client.open(root, 'f')
+    t.equal((await client.read(file)).toString(), 'hello')
+    t.equal(statSync(join(directory, 'f')).size, 5)
   })
-  const { client, root } = await server.attached()
-  const f = await client.walk(root, 'f')
-  const calls = [
-    () => client.open(root, 'f', 1),
-    () => client.open(root, 'f', 2),
-    () => client.open(root, 'f', 0o1000),
-    () => client.create(root, 'g'),
-    () => client.setattr(f, 1, { mode: 0 }),
-    () => client.setattr(f, 8, { size: 0n }),
-    () => client.call('Tmkdir', { dfid: root, name: 'd', mode: 0o755, gid: 0 }),
-    () => client.call('Tmknod', { dfid: root, name: 'n', mode: 0o10644, major: 0, minor: 0, gid: 0 }),
-    () => client.call('Tsymlink', { dfid: root, name: 'l', target: 'x', gid: 0 }),
-    () => client.call('Tlink', { dfid: root, fid: f, name: 'l' }),
-    () => client.call('Trename', { fid: f, dfid: root, name: 'l' }),
-    () => client.call('Trenameat', { olddirfid: root, oldname: 'f', newdirfid: root, newname: 'l' }),
-    () => client.call('Tunlinkat', { dirfid: root, name: 'f', flags: 0 }),
-    () => client.call('Txattrcreate', { fid: f, name: 'user.x', size: 1n, flags: 0 }),
-  ]
-  for (const call of calls) await t.rejects(call(), { code: 'EROFS' })
-  const copy = await client.walk(f)
-  await t.rejects(client.call('Tremove', { fid: copy }), { code: 'EROFS' })
-  const file = await client.open(root, 'f')
-  t.equal((await client.read(file)).toString(), 'hello')
-  t.equal(statSync(join(directory, 'f')).size, 5)
-})
+}
 
 t.test('files that a kernel makes up are read through, and marked not to be cached', async t => {
   const tree = openLocalTree('/proc/self')

@@ -1,35 +1,5 @@
-// The fuzzer's corpus, some fresh sessions, and the race against links swapped in. `npm run fuzz` does
-// more of it.
-
 import t from 'tap'
-import { corpusOf, freshOf, playSessions } from '../fixtures/fuzz-play.js'
 import { ninep } from '../fixtures/fuzz-protocol.js'
-import { race } from '../fixtures/fuzz-race.js'
-import { formatSession, parseSession } from '../fixtures/fuzz-session.js'
+import { fuzzSuite } from '../fixtures/fuzz-suite.js'
 
-const FRESH = 60
-const SEED = 20000
-
-t.test('sessions as text', async t => {
-  const session = ninep.generate(3)
-  t.same(parseSession(formatSession(session, 'two\nlines')), session)
-  t.same(ninep.generate(3), session, 'the seed decides it')
-})
-
-t.test('the corpus', async t => {
-  const sessions = corpusOf(ninep)
-  t.ok(sessions.length >= 24)
-  await playSessions(t, ninep, sessions)
-})
-
-t.test('fresh sessions', async t => {
-  const { replies } = await playSessions(t, ninep, freshOf(ninep, SEED, FRESH))
-  t.ok(replies > 5000, 'most are understood')
-})
-
-t.test('nothing outside is reached through a name that is a link half of the time', async t => {
-  const { problems, inside, link, changed } = await race(ninep, 100_000)
-  t.same(problems, [])
-  t.ok(inside > 1000 && link > 1000, `found inside ${inside} times, a link ${link} times`)
-  t.ok(changed > 100, `changed on the way ${changed} times`)
-})
+fuzzSuite(t, ninep, { corpus: 24, fresh: 60, seed: 20_000, replies: 5000, attempts: 100_000 })

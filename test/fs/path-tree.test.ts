@@ -328,31 +328,6 @@ t.test(
   },
 )
 
-t.test('a read-only export changes nothing', async t => {
-  const { directory, client, root } = await served(t, true)
-  writeFileSync(join(directory, 'f'), 'hello')
-  const f = await client.walk(root, 'f')
-  const calls = [
-    () => client.open(root, 'f', 1),
-    () => client.open(root, 'f', 2),
-    () => client.open(root, 'f', 0o1000),
-    () => client.create(root, 'g'),
-    () => client.setattr(f, 1, { mode: 0 }),
-    () => client.setattr(f, 8, { size: 0n }),
-    () => client.call('Tmkdir', { dfid: root, name: 'd', mode: 0o755, gid: 0 }),
-    () => client.call('Tmknod', { dfid: root, name: 'n', mode: 0o10644, major: 0, minor: 0, gid: 0 }),
-    () => client.call('Tsymlink', { dfid: root, name: 'l', target: 'x', gid: 0 }),
-    () => client.call('Tlink', { dfid: root, fid: f, name: 'l' }),
-    () => client.call('Trename', { fid: f, dfid: root, name: 'l' }),
-    () => client.call('Trenameat', { olddirfid: root, oldname: 'f', newdirfid: root, newname: 'l' }),
-    () => client.call('Tunlinkat', { dirfid: root, name: 'f', flags: 0 }),
-    () => client.call('Txattrcreate', { fid: f, name: 'user.x', size: 1n, flags: 0 }),
-  ]
-  for (const call of calls) await t.rejects(call(), { code: 'EROFS' })
-  await t.rejects(client.call('Tremove', { fid: await client.walk(f) }), { code: 'EROFS' })
-  t.equal((await client.read(await client.open(root, 'f'))).toString(), 'hello')
-})
-
 t.test('a link put in the place of a directory leads nowhere', async t => {
   const { directory, tree } = exported(t)
   const outside = mkdtempSync('/tmp/outside-')

@@ -2,6 +2,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
+import { failure } from '../../src/fs/failure.js'
 import { openLocalTree } from '../../src/fs/local-tree.js'
 import { requests } from '../../src/fuse/messages.js'
 import type { ServeFuseOptions } from '../../src/fuse/serve.js'
@@ -220,6 +221,25 @@ t.test('more files read and written without an open than there are descriptors',
     if (read.body.toString() !== 'content' || written.error !== '') failed.push(`${name} ${read.error}`)
   }
   t.same(failed, [])
+})
+
+t.test('a write takes set-user-id away where the kernel asks for that, also one that waits', async t => {
+  const { client, root, tree } = await serve(t)
+  await client.init()
+  const file = await client.lookup(ROOT, 'f')
+  const write = (writeFlags: number) =>
+    client.call('WRITE', file, { size: 1, data: Buffer.from('x'), writeFlags })
+  const local = path.join(root, 'f')
+  const modeAfter = async (writeFlags: number) => {
+    fs.chmodSync(local, 0o6755)
+    t.equal((await write(writeFlags)).body.readUInt32LE(0), 1)
+    return fs.statSync(local).mode & 0o7777
+  }
+  const killSuidgid = 1 << 2
+  t.equal(await modeAfter(killSuidgid), 0o755)
+  // As of files of procfs and the like.
+  Object.assign(tree, { write: () => failure.EAGAIN })
+  t.equal(await modeAfter(killSuidgid), 0o755)
 })
 
 t.test('a read-only export', async t => {

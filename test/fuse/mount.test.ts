@@ -5,7 +5,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { eventually } from '../fixtures/cpu-command.js'
-import { mountByFuse } from '../fixtures/fuse-mounted.js'
+import { mountByFuse, mountDirectoryByFuse } from '../fixtures/fuse-mounted.js'
 
 const run = promisify(execFile)
 const requestsOf = (messages: readonly string[]) =>
@@ -74,6 +74,30 @@ t.test('a file that both sides append to loses nothing', async t => {
   }
 })
 
+t.test('fsync is fsync on the other side', async t => {
+  // What is served is a mount of this kind too: its server tells what is asked of it.
+  const inner = await mountByFuse(t)
+  for (const policy of ['auto', 'strict', 'always'] as const) {
+    const { there } = await mountDirectoryByFuse(t, inner.there, policy)
+    const syncs = () => inner.messages.filter(line => /^> FSYNC/.test(line))
+    inner.messages.length = 0
+    const file = await fs.promises.open(path.join(there, policy), 'w')
+    await file.write('written')
+    t.same(syncs(), [])
+    await file.sync()
+    t.equal(fs.readFileSync(path.join(inner.here, policy), 'utf8'), 'written')
+    t.equal(syncs().length, 1)
+    await file.write(' more')
+    await file.datasync()
+    t.match(syncs()[1], /fsyncFlags=1/)
+    await file.close()
+    const directory = await fs.promises.open(there)
+    await directory.sync()
+    await directory.close()
+    t.ok(syncs().some(line => line.startsWith('> FSYNCDIR')))
+  }
+})
+
 t.test('when the connection breaks, who holds files is told', async t => {
   const { there, disconnect } = await mountByFuse(t, 'auto', here =>
     fs.writeFileSync(path.join(here, 'f'), Buffer.alloc(100_000)),
@@ -89,4 +113,16 @@ t.test('when the connection breaks, who holds files is told', async t => {
   t.ok(await eventually(told), 'ENOTCONN')
   await t.rejects(file.read(Buffer.alloc(1), 0, 1, 0), { code: 'ENOTCONN' })
   await t.rejects(file.close(), { code: 'ENOTCONN' })
+})
+
+t.test('when the connection breaks, who asks just then is told the same', async t => {
+  for (let round = 0; round < 3; round++) {
+    const { there, disconnect } = await mountByFuse(t)
+    const asking = Array.from({ length: 12 }, (_, i) =>
+      run('sh', ['-c', 'n=0; while mkdir "$0-$n"; do n=$((n+1)); done; :', path.join(there, String(i))]),
+    )
+    await eventually(() => fs.readdirSync(there).length > 20)
+    disconnect()
+    for (const { stderr } of await Promise.all(asking)) t.match(stderr, /endpoint is not connected/)
+  }
 })
