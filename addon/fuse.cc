@@ -64,19 +64,18 @@ class Pump {
     if (write(stop_, &one, sizeof one) < 0) return;
   }
 
-  // From the kernel to the server. Once the server is gone, answers in its place until nobody asks any more: what lies
-  // there when the device is closed gets ECONNABORTED from the kernel, what comes later ENOTCONN.
+  // From the kernel to the server. Once the server is gone, answers in its place until it is unmounted or a second is
+  // over: what lies there when the device is closed gets ECONNABORTED from the kernel, what comes later ENOTCONN.
   void ForwardRequests() {
     std::vector<char> buffer(2 * kMaxMessage);
     const auto never = std::chrono::steady_clock::time_point::max();
     auto deadline = never;
     for (;;) {
       pollfd watched[] = {{fuse_, POLLIN, 0}, {drained_ ? -1 : stop_, POLLIN, 0}};
-      const int ready = poll(watched, 2, drained_ ? kDrainIntervalMs : -1);
-      if (ready < 0 && errno != EINTR) break;
+      if (poll(watched, 2, drained_ ? kDrainIntervalMs : -1) < 0 && errno != EINTR) break;
       const auto now = std::chrono::steady_clock::now();
       if (drained_ && deadline == never) deadline = now + kMaxDrain;
-      if (drained_ && notifier_ended_ && (ready == 0 || now > deadline)) break;
+      if (notifier_ended_ && now > deadline) break;
       if (watched[1].revents != 0) {
         Drain();
         continue;
