@@ -4,8 +4,11 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <cstring>
+#include <string>
 #include <vector>
 
 #include "errors.h"
@@ -199,6 +202,22 @@ Napi::Value SocketPair(const Napi::CallbackInfo& info) {
   return StorePair(info, result, pair);
 }
 
+// connectUnix(path): a connected socket that does not block. A server of this machine answers at once, or not at all.
+Napi::Value ConnectUnix(const Napi::CallbackInfo& info) {
+  const std::string path = info[0].As<Napi::String>();
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return Napi::Number::New(info.Env(), -ENAMETOOLONG);
+  memcpy(address.sun_path, path.data(), path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd >= 0 && connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0) {
+    const int error = errno;
+    close(fd);
+    return Napi::Number::New(info.Env(), -error);
+  }
+  return Napi::Number::New(info.Env(), OrErrno(fd));
+}
+
 // pipe(out, readNonblocking, writeNonblocking): out[0] is the end to read from.
 Napi::Value Pipe(const Napi::CallbackInfo& info) {
   int pair[2] = {-1, -1};
@@ -230,6 +249,7 @@ Napi::Value CloseFd(const Napi::CallbackInfo& info) {
 void InitStream(Napi::Env env, Napi::Object exports) {
   exports.Set("Stream", Stream::Define(env));
   exports.Set("socketPair", Napi::Function::New<SocketPair>(env, "socketPair"));
+  exports.Set("connectUnix", Napi::Function::New<ConnectUnix>(env, "connectUnix"));
   exports.Set("pipe", Napi::Function::New<Pipe>(env, "pipe"));
   exports.Set("duplicateFd", Napi::Function::New<DuplicateFd>(env, "duplicateFd"));
   exports.Set("shutdownFd", Napi::Function::New<ShutdownFd>(env, "shutdownFd"));

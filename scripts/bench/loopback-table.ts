@@ -1,5 +1,5 @@
-// Table: files of this machine on this machine, through the connection of a session of ours (FUSE through ssh) and
-// through sshfs, both over loopback, and as they are.
+// Table: files of this machine on this machine, by sessions of ours (FUSE, past ssh and through it) and through sshfs,
+// both over loopback, and as they are.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -17,7 +17,7 @@ import type { BenchOptions, BenchRow, BenchTable } from './table.js'
 
 type LoopbackOptions = Partial<BenchOptions> & { readonly signal?: AbortSignal | undefined }
 
-const WAYS = ['cpu', 'sshfs', 'local'] as const
+const WAYS = ['cpu', 'cpu -direct=false', 'sshfs', 'local'] as const
 type Way = (typeof WAYS)[number]
 
 const WORKS = ['find', 'tar', 'read', 'write', 'git', 'python', 'node', 'make'] as const
@@ -91,7 +91,7 @@ function startAgent(scene: Scene, way: Way): ChildProcess {
   const command = (data: string, ...mounting: string[]) => [
     ...['env', 'KEEP_CACHES=1', 'bash', agent, data, String(mebibytes), ...mounting],
   ]
-  if (way === 'cpu') {
+  if (way === 'cpu' || way === 'cpu -direct=false') {
     const host = [
       '-net',
       'tcp',
@@ -103,7 +103,8 @@ function startAgent(scene: Scene, way: Way): ChildProcess {
       path.join(ssh.directory, 'host.pub'),
       '127.0.0.1',
     ]
-    return startCpu(['-root', work, '-namespace', 'none', ...host, ...command('/tmp/cpu')])
+    const direct = `-direct=${way === 'cpu'}`
+    return startCpu([direct, '-root', work, '-namespace', 'none', ...host, ...command('/tmp/cpu')])
   }
   const options = [`IdentityFile=${identity}`, 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null']
   const sshfs = `sshfs -p ${sshd.port} -o ${options.join(',')} root@127.0.0.1:${work} ${mountPoint} 2>/dev/null`
@@ -163,7 +164,7 @@ function asTable(sizes: typeof FULL, repeat: number, samples: Samples): BenchTab
     ),
     notes: [
       `${repeat} repetitions; each way has a new mount for each, so the first pass finds nothing cached behind it`,
-      'cpu: FUSE through ssh, -cache auto; sshfs: as it is without options; local: the files themselves',
+      'cpu: FUSE by a unix socket past ssh, and through ssh; sshfs: as it is without options; local: the files themselves',
       `on Linux ${os.release()}`,
     ],
   }

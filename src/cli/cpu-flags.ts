@@ -64,7 +64,7 @@ export const CPU_FLAGS = defineFlags({
   direct: {
     kind: 'boolean',
     default: true,
-    help: 'over vsock, have the files go through ssh too, not past it',
+    help: 'on one physical machine (vsock, a unix socket, loopback), have the files go past ssh; with =false, through it',
   },
   srv: {
     kind: 'string',

@@ -1,7 +1,9 @@
 // The file server itself: one tree, served to one stream, the first that brings its nonce. Runs in a thread of its
 // own (file-thread.ts), and in the main one where there are no Linux calls (file-in-process.ts).
-import { timingSafeEqual } from 'node:crypto'
-import { once } from 'node:events'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { type EventEmitter, once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { serve9P } from '../9p/serve.js'
 import { CpuError } from '../errors.js'
@@ -13,6 +15,8 @@ import type { CachePolicy } from '../fuse/session.js'
 import { VMADDR_CID_ANY, VMADDR_PORT_ANY } from '../linux/vsock.js'
 import type { FileProtocol } from '../namespace/file-protocol.js'
 import { createVsockServer } from '../native/vsock.js'
+import { openRuntimeDirectory } from '../runtime-directory.js'
+import type { DirectFiles } from '../ssh/exec-request.js'
 
 export interface FileHostOptions {
   readonly root: string
@@ -23,8 +27,8 @@ export interface FileHostOptions {
   readonly cachePolicy: CachePolicy
   /** What a stream must begin with that comes through SSH. */
   readonly forwardNonce: string
-  /** The machine that may come past SSH, and what its stream must begin with. */
-  readonly direct?: { readonly cid: number; readonly nonce: string } | undefined
+  /** Who may come past SSH, the machine of that CID or else a process of this one, and what its stream must begin with. */
+  readonly direct?: { readonly cid: number | undefined; readonly nonce: string } | undefined
 }
 
 /** How the other side came for its files. */
@@ -35,8 +39,8 @@ export interface FileWay {
 
 /** A file server as the client sees it, in whichever thread. */
 export interface FileServer {
-  /** Resolves to the vsock port to come to, if any. Rejects with ERR_CPU_FILES when the files cannot be served. */
-  readonly ready: Promise<number | undefined>
+  /** Resolves to where to come past SSH, if anywhere. Rejects with ERR_CPU_FILES when the files cannot be served. */
+  readonly ready: Promise<DirectFiles['at'] | undefined>
   /** When the other side has come; rejects when it no longer can. */
   readonly taken: Promise<FileWay>
   /** Takes a stream that came through SSH. */
@@ -64,6 +68,8 @@ export class FileHost {
   readonly #events: FileHostEvents
   readonly #tree: FileTree
   readonly #end = new AbortController()
+  /** Aborted when nobody else is let in. */
+  readonly #door = new AbortController()
   #isTaken = false
   #waiting = 0
   #service: Promise<void> = Promise.resolve()
@@ -80,27 +86,45 @@ export class FileHost {
     this.#open(stream, this.#options.forwardNonce, 'forward')
   }
 
-  /** Waits on vsock for the one machine that may come; the port, or undefined where that cannot be. */
-  async listen(): Promise<number | undefined> {
+  /** Waits for the one who may come past SSH; where, or undefined where that cannot be. */
+  async listen(): Promise<DirectFiles['at'] | undefined> {
     const { direct } = this.#options
     if (direct === undefined) return undefined
-    const server = createVsockServer(socket => {
-      if (socket.remoteCid === direct.cid) this.#open(socket, direct.nonce, 'direct')
-      else socket.destroy()
-    })
-    this.#end.signal.addEventListener('abort', () => server.close())
+    const { cid, nonce } = direct
     try {
-      server.listen({ cid: VMADDR_CID_ANY, port: VMADDR_PORT_ANY })
-      await once(server, 'listening')
+      return await (cid === undefined ? this.#listenOnUnix(nonce) : this.#listenOnVsock(cid, nonce))
     } catch {
       return undefined // the forward is there as well
     }
-    server.on('error', () => {})
+  }
+
+  async #listenOnVsock(cid: number, nonce: string): Promise<number | undefined> {
+    const server = createVsockServer(socket => {
+      if (socket.remoteCid === cid) this.#open(socket, nonce, 'direct')
+      else socket.destroy()
+    })
+    await this.#listenOn(server, () => server.listen({ cid: VMADDR_CID_ANY, port: VMADDR_PORT_ANY }))
     return server.address()?.port
+  }
+
+  /** Nobody else can make or find a socket of that name, so whoever reaches it is who was told, and we are who told him. */
+  async #listenOnUnix(nonce: string): Promise<string> {
+    const path = join(openRuntimeDirectory(), `.files-${randomBytes(16).toString('hex')}`)
+    const server = createServer(stream => this.#open(stream, nonce, 'direct'))
+    await this.#listenOn(server, () => server.listen(path))
+    return path
+  }
+
+  async #listenOn(server: EventEmitter & { close(): unknown }, listen: () => void): Promise<void> {
+    this.#door.signal.addEventListener('abort', () => server.close())
+    listen()
+    await once(server, 'listening')
+    server.on('error', () => {})
   }
 
   /** Ends the service, and with it every file and lock. */
   async close(): Promise<void> {
+    this.#door.abort()
     this.#end.abort()
     await this.#service
     this.#tree.dispose()
@@ -122,6 +146,7 @@ export class FileHost {
   async #serve(stream: Duplex, by: FileWay['by']): Promise<void> {
     if (this.#isTaken) return void stream.destroy()
     this.#isTaken = true
+    this.#door.abort()
     const first = await take(stream, 8, this.#end.signal)
     stream.unshift(first)
     const protocol = protocolOf(first)

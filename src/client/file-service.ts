@@ -1,14 +1,14 @@
 // The client's files as they are offered to the other side, guarded by a nonce each way: through a forward inside the
 // SSH connection (PROTOCOL, "Session", steps 3 and 6), and, where the other side is a virtual machine of this very
-// host, over a vsock connection of its own. The first to bring its nonce is served, no other.
+// host, or this host itself, over a connection of its own, by vsock or a unix socket. The first to bring its nonce is served, no other.
 import { randomBytes } from 'node:crypto'
 import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
 import type { CachePolicy } from '../fuse/session.js'
 import type { FileProtocol } from '../namespace/file-protocol.js'
 import { DIRECT_FILES_VARIABLE, FILE_PROTOCOLS_VARIABLE, NONCE_VARIABLE } from '../ssh/exec-request.js'
-import { type Address, formatAddress } from '../transport/address.js'
-import type { FileServer } from './file-host.js'
+import { type Address, formatAddress, isLoopback } from '../transport/address.js'
+import type { FileHostOptions, FileServer } from './file-host.js'
 import { FilesInProcess } from './file-in-process.js'
 import { FileThread } from './file-thread.js'
 
@@ -41,7 +41,7 @@ export class FileService {
   readonly #address: Address
   readonly #protocols: readonly FileProtocol[]
   readonly #nonce = createNonce()
-  readonly #direct: { cid: number; nonce: string } | undefined
+  readonly #direct: FileHostOptions['direct']
   readonly #server: FileServer
 
   /** Starts the server, for the machine at `address`, which nobody can reach yet. */
@@ -50,10 +50,10 @@ export class FileService {
     this.#address = address
     this.#protocols = protocols
     const Server = process.platform === 'linux' ? FileThread : FilesInProcess
-    this.#direct =
-      direct && Server === FileThread && address.net === 'vsock'
-        ? { cid: address.cid, nonce: createNonce() }
-        : undefined
+    const mayBeDirect = direct && Server === FileThread && isHere(address)
+    this.#direct = mayBeDirect
+      ? { cid: address.net === 'vsock' ? address.cid : undefined, nonce: createNonce() }
+      : undefined
     const options = {
       root,
       readOnly,
@@ -68,13 +68,13 @@ export class FileService {
   /** Offers the files to the other end of `client`. Throws CpuError ERR_CPU_FILES. */
   async offer(client: ssh2.Client): Promise<FileOffer> {
     client.on('tcp connection', (_details, accept) => this.#server.admit(accept()))
-    const [port, directPort] = await Promise.all([requestForward(client), this.#server.ready])
+    const [port, direct] = await Promise.all([requestForward(client), this.#server.ready])
     const environment = new Map([
       [NONCE_VARIABLE, this.#nonce],
       [FILE_PROTOCOLS_VARIABLE, this.#protocols.join()],
     ])
-    if (this.#direct !== undefined && directPort !== undefined)
-      environment.set(DIRECT_FILES_VARIABLE, `${directPort}:${this.#direct.nonce}`)
+    if (this.#direct !== undefined && direct !== undefined)
+      environment.set(DIRECT_FILES_VARIABLE, `${direct}:${this.#direct.nonce}`)
     return { port, environment }
   }
 
@@ -91,6 +91,12 @@ export class FileService {
   close(): Promise<void> {
     return this.#server.close()
   }
+}
+
+/** Whether cpud at that address may be on one physical machine with us; it need not, behind a tunnel. */
+function isHere(address: Address): boolean {
+  if (address.net === 'tcp') return isLoopback(address.host)
+  return address.net === 'vsock' || address.net === 'unix'
 }
 
 const FORWARD_HOSTS = ['127.0.0.1', '::1']

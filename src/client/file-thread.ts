@@ -12,7 +12,7 @@ import type { FileWorkerData, FromFileWorker, ToFileWorker } from './file-worker
 const CLOSE_TIMEOUT_MS = 2000
 
 export class FileThread implements FileServer {
-  readonly ready: Promise<number | undefined>
+  readonly ready: FileServer['ready']
   readonly taken: Promise<FileWay>
   readonly #worker: Worker
   readonly #exited: Promise<unknown>
@@ -34,7 +34,7 @@ export class FileThread implements FileServer {
           if (picked !== undefined) resolve(picked.value)
         })
       })
-    this.ready = awaited(message => (message.kind === 'ready' ? { value: message.directPort } : undefined))
+    this.ready = awaited(message => (message.kind === 'ready' ? { value: message.direct } : undefined))
     this.taken = awaited(message => (message.kind === 'taken' ? { value: message.way } : undefined))
     // Whoever waits for them sees the failure; nobody need.
     this.ready.catch(() => {})

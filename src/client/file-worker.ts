@@ -2,11 +2,12 @@
 // thread, so that neither waits for a local disk, nor files for a busy terminal.
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { FdStream } from '../native/fd-stream.js'
+import type { DirectFiles } from '../ssh/exec-request.js'
 import { FileHost, type FileHostOptions, type FileWay } from './file-host.js'
 
 /** How the thread is started. */
 export interface FileWorkerData extends FileHostOptions {
-  /** Whether each 9P message is told. */
+  /** Whether each message is told. */
   readonly traces: boolean
 }
 
@@ -14,7 +15,7 @@ export interface FileWorkerData extends FileHostOptions {
 export type ToFileWorker = { readonly fd: number } | 'close'
 
 export type FromFileWorker =
-  | { readonly kind: 'ready'; readonly directPort: number | undefined }
+  | { readonly kind: 'ready'; readonly direct: DirectFiles['at'] | undefined }
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'taken'; readonly way: FileWay }
   | { readonly kind: 'trace'; readonly line: string }
@@ -27,7 +28,7 @@ async function run(port: MessagePort, { traces, ...options }: FileWorkerData): P
     if (message === 'close') void host.close().finally(() => port.close())
     else host.admit(new FdStream(message.fd))
   })
-  tell({ kind: 'ready', directPort: await host.listen() })
+  tell({ kind: 'ready', direct: await host.listen() })
 }
 
 if (parentPort !== null) {

@@ -1,7 +1,6 @@
 // `cpu -srv`: the file server alone, on a socket, for debugging and for other 9P clients. Nobody who connects has to
 // prove anything, so what others than this user can reach must be asked for.
 
-import { BlockList, isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { serve9P } from '../9p/serve.js'
 import { describeError } from '../cli/main.js'
@@ -9,7 +8,7 @@ import { UsageError } from '../errors.js'
 import { openTree } from '../fs/open-tree.js'
 import type { FileTree } from '../fs/tree.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
-import { type Address, formatAddress, parseU32, toAddress } from '../transport/address.js'
+import { type Address, formatAddress, isLoopback, parseU32, toAddress } from '../transport/address.js'
 import { listen } from '../transport/listen.js'
 
 export interface ServeFilesOptions {
@@ -107,15 +106,6 @@ function refuseOpen(address: Address): void {
 
 function nameOf(address: Address): string {
   return address.net === 'vsock' ? `vsock port ${address.port}` : formatAddress(address)
-}
-
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
-
-function isLoopback(host: string): boolean {
-  const version = isIP(host)
-  return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4')
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,16 +1,18 @@
-// The way back to the client's files, which the kernel mounts. The stream is a vsock connection of its own where the
-// client offers one, so that no process here stands between kernel and client; else a channel through the forward. By
-// 9P the kernel gets the stream itself, by FUSE a device that is joined to it.
+// The way back to the client's files, which the kernel mounts. The stream is a connection of its own, by vsock or a
+// unix socket, where the client offers one; else a channel through the forward. By 9P the kernel gets the stream itself,
+// by FUSE a device that is joined to it.
 import { once } from 'node:events'
+import { writeSync } from 'node:fs'
 import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
 import { encodeRequest } from '../fuse/codec.js'
 import type { Ids } from '../fuse/owners.js'
 import type { FileProtocol } from '../namespace/file-protocol.js'
-import { closeFd, duplicateFd, shutdownFd, socketPair } from '../native/fd-stream.js'
+import { closeFd, connectUnix, duplicateFd, shutdownFd, socketPair } from '../native/fd-stream.js'
 import { FUSE_DEVICE, FusePump, openFuse } from '../native/fuse.js'
 import type { ProgramRequest } from '../native/spawn.js'
 import { connectVsock } from '../native/vsock.js'
+import type { DirectFiles } from '../ssh/exec-request.js'
 import { joinChannel } from '../ssh/join.js'
 
 /** Until closed, what the kernel writes to its descriptor goes to the client's file server, and back. */
@@ -33,7 +35,9 @@ export interface FileOffer {
   /** Of the session's user, where he has a namespace of his own: only FUSE can be mounted there. */
   readonly sessionIds?: Ids | undefined
   readonly forward: { readonly host: string; readonly port: number; readonly nonce: string }
-  readonly direct: { readonly cid: number; readonly port: number; readonly nonce: string } | undefined
+  readonly direct: DirectFiles | undefined
+  /** Of a client that came over vsock. */
+  readonly peerCid?: number | undefined
 }
 
 /** Connects and brings the nonce. Rejects when the client refuses, or this machine has none of its protocols. */
@@ -77,7 +81,7 @@ function greeting(nonce: string, ids: Ids | undefined): Buffer {
 async function connect(client: ssh2.Connection, offer: FileOffer): Promise<Stream> {
   if (offer.direct !== undefined) {
     try {
-      return await connectDirectly(offer.direct, offer.sessionIds)
+      return await connectDirectly(offer.direct, offer)
     } catch {
       // the forward is there as well
     }
@@ -88,14 +92,32 @@ async function connect(client: ssh2.Connection, offer: FileOffer): Promise<Strea
 const DIRECT_TIMEOUT_MS = 2000
 
 async function connectDirectly(
-  direct: NonNullable<FileOffer['direct']>,
-  ids: Ids | undefined,
+  { at, nonce }: DirectFiles,
+  { peerCid, sessionIds }: FileOffer,
 ): Promise<Stream> {
-  const socket = connectVsock({ cid: direct.cid, port: direct.port, timeoutMs: DIRECT_TIMEOUT_MS })
+  const first = greeting(nonce, sessionIds)
+  if (typeof at === 'string') return connectByUnix(at, first)
+  if (peerCid === undefined) throw new Error('the client did not come over vsock')
+  return connectByVsock(peerCid, at, first)
+}
+
+function connectByUnix(path: string, first: Buffer): Stream {
+  const fd = connectUnix(path)
+  try {
+    writeSync(fd, first)
+  } catch (error) {
+    closeFd(fd)
+    throw error
+  }
+  return holdSocket(fd)
+}
+
+async function connectByVsock(cid: number, port: number, first: Buffer): Promise<Stream> {
+  const socket = connectVsock({ cid, port, timeoutMs: DIRECT_TIMEOUT_MS })
   try {
     await once(socket, 'connect')
     await new Promise<void>((resolve, reject) => {
-      socket.write(greeting(direct.nonce, ids), error => (error ? reject(error) : resolve()))
+      socket.write(first, error => (error ? reject(error) : resolve()))
     })
     return holdSocket(duplicateFd(socket.fd!))
   } finally {

@@ -12,7 +12,7 @@ import { sessionPlan } from '../namespace/session-plan.js'
 import { workingDirectoryCandidates } from '../namespace/working-directory.js'
 import { type Program, type ProgramExit, type ProgramFailure, spawnProgram } from '../native/spawn.js'
 import { idsInside, type UserNamespace } from '../native/user-namespace.js'
-import type { ReceivedEnvironment } from '../ssh/exec-request.js'
+import type { DirectFiles, ReceivedEnvironment } from '../ssh/exec-request.js'
 import { executableCandidates } from './executables.js'
 import { connectFiles, type FileConnection } from './file-connection.js'
 import { widenReadAhead } from './read-ahead.js'
@@ -172,7 +172,7 @@ export class Session {
   async #connectFiles(
     port: number,
     nonce: string | undefined,
-    direct: { port: number; nonce: string } | undefined,
+    direct: DirectFiles | undefined,
     protocols: readonly FileProtocol[],
   ): Promise<FileConnection> {
     const host = this.#options.forwards.get(port)
@@ -184,7 +184,8 @@ export class Session {
       protocols,
       sessionIds: userNamespace === undefined ? undefined : idsInside(userNamespace),
       forward: { host, port, nonce },
-      direct: direct === undefined || peerCid === undefined ? undefined : { ...direct, cid: peerCid },
+      direct,
+      peerCid,
     })
   }
 

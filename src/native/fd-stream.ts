@@ -263,6 +263,11 @@ export function socketPair(): [number, number] {
   return [pair[0]!, pair[1]!]
 }
 
+/** A socket that is connected to a unix socket of this machine, close-on-exec, non-blocking. The caller closes it. */
+export function connectUnix(path: string): number {
+  return check(binding.connectUnix(path), 'connect', path)
+}
+
 /** A pipe, close-on-exec, that blocks except at the ends named. The caller closes both ends. */
 export function pipe(options: { nonblocking?: 'read' | 'write' | 'both' } = {}): {
   read: number

@@ -31,6 +31,8 @@ export interface StreamBinding {
   Stream: new () => NativeStream
   /** `pair` gets two connected AF_UNIX descriptors: the first does not block, the second does. */
   socketPair(pair: Int32Array): number
+  /** A descriptor. */
+  connectUnix(path: string): number
   /** `pair` gets the end to read from and the end to write to. */
   pipe(pair: Int32Array, readNonblocking: boolean, writeNonblocking: boolean): number
   duplicateFd(fd: number): number

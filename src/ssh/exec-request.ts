@@ -13,10 +13,18 @@ export const FSTAB_VARIABLE = 'CPU_FSTAB'
 /** The fstab once more: this name gets through sshd's and sudo's filters. */
 export const FSTAB_VARIABLE_FOR_SSHD = 'LC_GLENDA_CPU_FSTAB'
 /**
- * `PORT:NONCE`: where on vsock the client waits for a connection to its files that goes past SSH. Only for a cpud that
- * was reached over vsock itself: both ends are then on one physical machine, and encryption would buy nothing.
+ * `PORT:NONCE` or `PATH:NONCE`: where on vsock, or at which unix socket, the client waits for a connection to its files
+ * that goes past SSH. Only for a cpud on one physical machine with it, as one that was reached over vsock, a unix socket
+ * or loopback: encryption would buy nothing.
  */
 export const DIRECT_FILES_VARIABLE = 'CPU_DIRECT_FILES'
+/** Where a client waits whose files can be reached past SSH. */
+export interface DirectFiles {
+  /** A vsock port, or the path of a unix socket. */
+  readonly at: number | string
+  readonly nonce: string
+}
+
 /** By which protocols the client serves its files, best first: `fuse,9p`. Without it, by 9P. */
 export const FILE_PROTOCOLS_VARIABLE = 'CPU_FILE_PROTOCOLS'
 /** How the client wants its files mounted, as mount options (namespace/ninep-options.ts). */
@@ -106,7 +114,7 @@ export class ReceivedEnvironment {
   decode(received: string): {
     exec: ExecRequest
     nonce: string | undefined
-    directFiles: { port: number; nonce: string } | undefined
+    directFiles: DirectFiles | undefined
     protocols: FileProtocol[]
     ninepOptions: string
     fstab: string
@@ -155,7 +163,11 @@ function parseProtocols(text: string | undefined): FileProtocol[] {
   return text === undefined ? ['9p'] : FILE_PROTOCOLS.filter(name => text.split(',').includes(name))
 }
 
-function parseDirect(text: string | undefined): { port: number; nonce: string } | undefined {
-  const match = /^(\d{1,10}):([0-9a-f]{32})$/.exec(text ?? '')
-  return match === null ? undefined : { port: Number(match[1]), nonce: match[2]! }
+/** The only sockets that a client has cpud connect to. */
+const FILE_SOCKET = /^\/[^:]+\/\.files-[0-9a-f]{32}$/
+
+function parseDirect(text: string | undefined): DirectFiles | undefined {
+  const [, at = '', nonce = ''] = /^(.+):([0-9a-f]{32})$/s.exec(text ?? '') ?? []
+  if (FILE_SOCKET.test(at)) return { at, nonce }
+  return /^\d{1,10}$/.test(at) ? { at: Number(at), nonce } : undefined
 }

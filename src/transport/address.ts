@@ -1,5 +1,6 @@
 // Where the other side is: the address of one stream transport, as a plain value.
 // Grammar of hosts and CIDs: PROTOCOL "Session", and systemd's `vsock/CID`, `unix/PATH` spelling.
+import { BlockList, isIP } from 'node:net'
 import { UsageError } from '../errors.js'
 
 /** The port of cpud on every transport, as u-root's. */
@@ -158,3 +159,13 @@ export function knownHostsName(address: Address): string {
       return address.port === 22 ? address.host : `[${address.host}]:${address.port}`
   }
 }
+
+/** Whether it is a name or an address of this machine's own. */
+export function isLoopback(host: string): boolean {
+  const version = isIP(host)
+  return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4')
+}
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8, 'ipv4')
+loopback.addAddress('::1', 'ipv6')

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { FileThread } from '../../src/client/file-thread.js'
-import { FdStream, socketPair } from '../../src/native/fd-stream.js'
+import { connectUnix, FdStream, socketPair } from '../../src/native/fd-stream.js'
 import { packageRoot } from '../../src/version.js'
 import { collect } from '../fixtures/cpu-command.js'
 import { NinepClient } from '../fixtures/ninep-client.js'
@@ -40,7 +40,7 @@ function closed(stream: FdStream): Promise<unknown> {
 t.test('serves the first that brings the nonce, and no other', async t => {
   const lines: string[] = []
   const thread = startThread(t, line => lines.push(line))
-  t.equal(await thread.ready, undefined, 'nothing listens on vsock')
+  t.equal(await thread.ready, undefined, 'nobody is awaited past ssh')
   await closed(connect(t, thread, 'f'.repeat(32)))
   await closed(connect(t, thread, nonce.replace('0', 'x')))
   const client = new NinepClient(connect(t, thread, nonce) as unknown as Socket)
@@ -49,9 +49,32 @@ t.test('serves the first that brings the nonce, and no other', async t => {
   const root = await client.attach()
   t.equal(String(await client.read(await client.open(root, 'file', 0))), 'content')
   await closed(connect(t, thread, nonce))
-  t.match(lines, [/^> Tversion/, /^< Rversion/, /^> Tattach/])
+  t.match(lines, [/^9p: > Tversion/, /^9p: < Rversion/, /^9p: > Tattach/])
   await thread.close()
   await client.closed
+})
+
+t.test('past ssh, by a unix socket that is there for one', async t => {
+  const root = temporaryDirectory(t)
+  fs.writeFileSync(path.join(root, 'file'), 'content')
+  const directNonce = 'd'.repeat(32)
+  const thread = new FileThread({ root, ...common, direct: { cid: undefined, nonce: directNonce } })
+  t.teardown(() => thread.close())
+  const socketPath = String(await thread.ready)
+  const connectDirectly = (nonce: string) => {
+    const stream = new FdStream(connectUnix(socketPath))
+    t.teardown(() => stream.destroy())
+    stream.write(nonce)
+    return stream
+  }
+  t.equal(fs.statSync(path.dirname(socketPath)).mode & 0o777, 0o700)
+  await closed(connectDirectly(nonce))
+  const client = new NinepClient(connectDirectly(directNonce) as unknown as Socket)
+  await client.start()
+  t.same(await thread.taken, { by: 'direct', protocol: '9p' })
+  t.throws(() => connectUnix(socketPath), { code: 'ENOENT' })
+  const opened = await client.open(await client.attach(), 'file', 0)
+  t.equal(String(await client.read(opened)), 'content')
 })
 
 t.test('a root that cannot be served', async t => {

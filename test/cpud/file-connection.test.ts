@@ -1,10 +1,13 @@
 import { once } from 'node:events'
 import { readlinkSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import path from 'node:path'
 import type ssh2 from 'ssh2'
 import t from 'tap'
 import { connectFiles } from '../../src/cpud/file-connection.js'
 import { FdStream } from '../../src/native/fd-stream.js'
 import { type SshPair, sshPair } from '../fixtures/ssh-pair.js'
+import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 
 const NONCE = '0123456789abcdef'
 const OFFER = { protocols: ['9p'], direct: undefined } as const
@@ -64,6 +67,40 @@ t.test('closed by hand, it ends for both, whether the kernel has its descriptor 
     await Promise.all(ends)
     t.equal(channel.readableEnded, true)
   }
+})
+
+t.test('past ssh by a unix socket, and through it where there is no such socket', async t => {
+  const at = path.join(temporaryDirectory(t), `.files-${'0'.repeat(32)}`)
+  const pair = await sshPair(t)
+  const offer = {
+    ...OFFER,
+    direct: { at, nonce: 'direct' },
+    forward: { host: '127.0.0.1', port: await pair.forward(), nonce: NONCE },
+  }
+  const arrival = once(pair.client, 'tcp connection')
+  const connection = connectFiles(pair.server, offer)
+  const [, accept] = (await arrival) as [unknown, () => ssh2.ClientChannel]
+  accept().resume()
+  const throughSsh = await connection
+  t.equal(throughSsh.isDirect, false)
+  throughSsh.close()
+
+  const server = createServer().listen(at)
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const [files, [stream]] = await Promise.all([
+    connectFiles(pair.server, offer),
+    once(server, 'connection') as Promise<[Socket]>,
+  ])
+  t.equal(files.isDirect, true)
+  t.equal(String((await once(stream, 'data'))[0]), 'direct')
+  const kernel = new FdStream(files.toMount().fileConnectionFd!)
+  kernel.write('Tversion')
+  t.equal(String((await once(stream, 'data'))[0]), 'Tversion')
+  const ended = once(stream.resume(), 'end')
+  files.close()
+  await ended
+  kernel.destroy()
 })
 
 t.test('a client that refuses is told of', async t => {
