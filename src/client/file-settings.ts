@@ -52,6 +52,7 @@ export function fileSettings(values: Values): FileSettings {
       ...parseNinePOptions(mountopts),
       ...(chosen === undefined ? {} : { cache: chosen }),
       ...(msize === undefined ? {} : { msize }),
+      ...(values.ro ? { readOnly: true } : {}),
     },
   }
 }

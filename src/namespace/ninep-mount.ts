@@ -15,6 +15,8 @@ export interface NinePOptions {
   /** Bytes of a message; 1 MiB, the kernel's limit, unless given. Memory-starved kernels before 6.19 want less. */
   readonly msize?: number
   readonly cache?: CacheMode
+  /** By FUSE too. */
+  readonly readOnly?: boolean
   /** More options, comma-separated; they win over the others. */
   readonly extra?: string
 }

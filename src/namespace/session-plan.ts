@@ -4,7 +4,7 @@
 import { compileFstab } from '../fstab/compile.js'
 import type { FstabProblem } from '../fstab/entry.js'
 import { parseFstab } from '../fstab/parse.js'
-import { MS_BIND, MS_NODEV, MS_NOSUID, MS_REC } from '../linux/mount.js'
+import { MS_BIND, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REC } from '../linux/mount.js'
 import type { FileProtocol } from './file-protocol.js'
 import { fuseMountOptions } from './fuse-mount.js'
 import { type NinePOptions, ninePMountOptions } from './ninep-mount.js'
@@ -61,7 +61,7 @@ function baseSteps(): Step[] {
 function filesStep(files: FileProtocol, release: string, ninep: NinePOptions | undefined): Step {
   const data =
     files === 'fuse' ? fuseMountOptions(FILE_DESCRIPTOR_PLACEHOLDER) : ninePMountOptions(release, ninep)
-  const flags = MS_NOSUID | MS_NODEV
+  const flags = MS_NOSUID | MS_NODEV | (ninep?.readOnly === true ? MS_RDONLY : 0)
   return { ...mount({ source: 'cpu', target: MOUNT_ROOT, type: files, flags, data }), origin: files }
 }
 

@@ -1,6 +1,6 @@
 // Our conformance suite (test/conformance/) on one directory, seen in six ways from one guest: our 9P and our FUSE, each
 // through ssh and straight over vsock, QEMU's virtio-9p, and virtiofs; and on this host itself, which says what the
-// checks are worth. Then work as users do it, on our four ways, looked at again from the other side.
+// checks are worth. Then work as users do it, on three of our ways, looked at again from the other side.
 //
 // The direct way has a tmpfs of the guest for its files, since a guest's vsock leads to this host only where there is
 // vhost-vsock; server, protocol and mount options are the same as through ssh.
@@ -21,7 +21,6 @@ import {
   isDirect,
   isOwn,
   mountPoints,
-  OWN_WAYS,
   type OwnWay,
   PREPARED,
   PYTHON,
@@ -186,7 +185,8 @@ function powerless(guest: ConformanceGuest, command: readonly string[]): Promise
 
 const WORK = [/^fio: 5 jobs clean$/m, /^git: 2120 objects clean$/m, /^make: 6070 from 21 objects$/m]
 
-for (const way of OWN_WAYS)
+// FUSE past ssh differs in the stream alone, as 9P does.
+for (const way of ['9p', '9p-direct', 'fuse'] as const)
   t.test(`fio, git and make, ${way}, and their files seen from the side that serves`, async t => {
     const { there, here } = isDirect(way) ? await workDirectly(t, way) : await workThroughSsh(t, way)
     for (const line of WORK) t.match(there, line)

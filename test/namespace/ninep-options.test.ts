@@ -6,6 +6,7 @@ t.test('there and back', async t => {
     {},
     { cache: 'loose' as const },
     { msize: 65_560 },
+    { readOnly: true },
     { extra: 'posixacl,debug=4' },
     { cache: 'none' as const, msize: 262_168, extra: 'locktimeout=5' },
   ])
