@@ -35,7 +35,7 @@ t.test("what the client makes of a machine's files", async t => {
   writeSshFiles(directory, keys, [vsock, tcp])
   const files = machineFiles(directory)
   for (const name of ['v', 'vsock/3']) {
-    t.match(hostConfig(name), {
+    t.match(hostConfig({ alias: name, defaultPort: '17010' }), {
       hostName: 'vsock/3',
       port: '17010',
       user: 'root',
