@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { cpu, type Target } from '../fixtures/cpu-command.js'
+import { homeWith } from '../fixtures/home.js'
 import { type LocalCpud, startCpud } from '../fixtures/local-cpud.js'
 import { startOnTerminal } from '../fixtures/on-terminal.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
@@ -32,15 +33,9 @@ function withConfig(
   lines: string[],
   more: string[] = [],
 ): Target {
-  const home = temporaryDirectory(t)
-  fs.mkdirSync(path.join(home, '.ssh'))
-  fs.writeFileSync(
-    path.join(home, '.ssh/config'),
-    ['Host board', `HostName unix${cpud.host}`, ...lines].join('\n'),
-    { mode: 0o600 },
-  )
+  const { env } = homeWith(t, ['Host board', `HostName unix${cpud.host}`, ...lines])
   const flags = ['-9p=false', '-hk', path.join(cpud.directory, 'host.pub'), ...more]
-  return { flags, host: 'board', env: { HOME: home, SSH_AUTH_SOCK: '' } }
+  return { flags, host: 'board', env }
 }
 
 function startAgent(t: Pick<Test, 'teardown'>, names: readonly string[]): string {
