@@ -6,6 +6,7 @@ import type ssh2 from 'ssh2'
 import { signalExitCode } from '../cli/exit-codes.js'
 import { CpuError } from '../errors.js'
 import type { EncodedExec } from '../ssh/exec-request.js'
+import { sendSignal } from '../ssh/send-signal.js'
 import { EscapeFilter } from './escapes.js'
 import { RawTerminal } from './terminal.js'
 
@@ -122,7 +123,7 @@ function forwardSignals(channel: ssh2.ClientChannel, giveUp: () => void): Dispos
   const listeners = FORWARDED_SIGNALS.map(name => {
     const listener = () => {
       if (name === 'SIGINT' && ++interrupts > 1) giveUp()
-      else if (channel.writable) channel.signal(name.slice('SIG'.length))
+      else sendSignal(channel, name.slice('SIG'.length))
     }
     process.on(name, listener)
     return () => process.off(name, listener)

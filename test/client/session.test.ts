@@ -1,8 +1,11 @@
 // One command over SSH, with a server that says what no cpud of ours would, or when none would.
+import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { runSession } from '../../src/client/session.js'
 import { batchWrites } from '../../src/ssh/batch-writes.js'
+import { collect, startCpu } from '../fixtures/cpu-command.js'
+import { startCpud } from '../fixtures/local-cpud.js'
 import { sshPair } from '../fixtures/ssh-pair.js'
 
 t.test('all that a short command has to say can come with the answer to its request', async t => {
@@ -27,4 +30,53 @@ t.test('all that a short command has to say can come with the answer to its requ
     })
     t.same([exitCode, String(stdout.read()), String(stderr.read())], [7, 'said', 'complained'])
   }
+})
+
+t.test('a signal is sent also when stdin has ended', async t => {
+  const { client, server } = await sshPair(t)
+  const asked = new Promise<string>(resolve => {
+    server.on('session', accept => {
+      const session = accept()
+      // ssh2's server is deaf from then on, and only then, as its client is dumb.
+      session.on('eof', () => {
+        ;(session as unknown as { _ending: boolean })._ending = false
+        process.kill(process.pid, 'SIGUSR2')
+      })
+      session.on('exec', accept => {
+        const channel = accept()
+        session.on('signal', (_accept, _reject, { name }) => {
+          resolve(name)
+          channel.exit(0)
+          channel.end()
+        })
+      })
+    })
+  })
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  const request = { command: Buffer.from('true'), environment: {} }
+  const ended = runSession(client, { stdin, stdout, stderr, request, terminal: false, terminalType: 'dumb' })
+  stdin.end()
+  t.same([await asked, await ended], ['USR2', 0])
+})
+
+t.test('a second interrupt leaves, whatever the connection does', async t => {
+  const cpud = await startCpud(t, 'unix')
+  const child = startCpu(cpud, ['sh', '-c', 'trap "" INT; echo ready; sleep 60'])
+  const result = collect(child, { timeoutMs: 20_000 })
+  await once(child.stdout!, 'data')
+  cpud.daemon.kill('SIGSTOP')
+  child.kill('SIGINT')
+  await new Promise(resolve => setTimeout(resolve, 200))
+  child.kill('SIGINT')
+  t.equal((await result).code, 130)
+})
+
+t.test('an interrupt leaves while there is no connection yet', async t => {
+  const cpud = await startCpud(t, 'unix')
+  cpud.daemon.kill('SIGSTOP')
+  const child = startCpu(cpud, ['true'], { flags: ['-v'] })
+  const result = collect(child, { timeoutMs: 20_000 })
+  await once(child.stderr!, 'data')
+  child.kill('SIGINT')
+  t.equal((await result).signal, 'SIGINT')
 })
