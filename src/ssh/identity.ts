@@ -12,8 +12,8 @@ export interface Identity {
   readonly publicKey: ssh2.ParsedKey | undefined
   /** The key itself, where nobody must be asked for it. */
   readonly key: ssh2.ParsedKey | undefined
-  /** Asks for the passphrase. Undefined when it is not given, or the private half is only in an agent. */
-  unlock(ask: AskPassphrase | undefined): Promise<ssh2.ParsedKey | undefined>
+  /** Asks for the passphrase, where there is one; undefined when it is not given. */
+  readonly unlock?: ((ask: AskPassphrase) => Promise<ssh2.ParsedKey | undefined>) | undefined
 }
 
 /** Undefined when nobody answers. */
@@ -45,9 +45,7 @@ export function readIdentity(path: string): Identity {
 
 export function parseIdentity(name: string, text: Buffer | string): Identity {
   const key = parseKey(text)
-  if (!(key instanceof Error)) {
-    return { name, publicKey: key, key: key.isPrivateKey() ? key : undefined, unlock: async () => undefined }
-  }
+  if (!(key instanceof Error)) return { name, publicKey: key, key: key.isPrivateKey() ? key : undefined }
   if (!/encrypted/i.test(key.message)) {
     throw new CpuError('ERR_CPU_KEY', `cannot use ${name} as a private key: ${key.message}`, { cause: key })
   }
@@ -57,9 +55,9 @@ export function parseIdentity(name: string, text: Buffer | string): Identity {
 async function unlock(
   name: string,
   text: Buffer | string,
-  ask: AskPassphrase | undefined,
+  ask: AskPassphrase,
 ): Promise<ssh2.ParsedKey | undefined> {
-  for (let round = 0; ask !== undefined && round < PASSPHRASE_TRIES; round++) {
+  for (let round = 0; round < PASSPHRASE_TRIES; round++) {
     const again = round === 0 ? '' : 'that is not it; '
     const passphrase = await ask(`${again}passphrase of ${name}: `)
     if (passphrase === undefined || passphrase === '') return undefined

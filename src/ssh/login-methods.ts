@@ -40,18 +40,30 @@ export async function* loginMethods(login: Login, tried: string[]): AsyncGenerat
 
 async function* fileMethods(
   identity: Identity,
-  { username, askPassphrase }: Login,
+  { username, askPassphrase: ask }: Login,
   tried: string[],
 ): AsyncGenerator<ssh2.AnyAuthMethod> {
-  const { name, key, publicKey } = identity
-  tried.push(key === undefined && askPassphrase === undefined ? `${name}, which is locked` : name)
-  if (key !== undefined) yield { type: 'publickey', username, key }
-  else if (askPassphrase === undefined) return
-  else if (publicKey !== undefined)
-    yield { type: 'agent', username, agent: offer([publicKey], signerFor(identity, askPassphrase)) }
+  const { name, key, publicKey, unlock } = identity
+  if (key !== undefined) {
+    tried.push(name)
+    yield { type: 'publickey', username, key }
+  } else if (unlock === undefined) tried.push(`${name}, whose private half no agent has`)
+  else if (ask === undefined) tried.push(`${name}, which is locked`)
   else {
-    const unlocked = await identity.unlock(askPassphrase)
-    if (unlocked !== undefined) yield { type: 'publickey', username, key: unlocked }
+    tried.push(name)
+    if (publicKey !== undefined)
+      yield {
+        type: 'agent',
+        username,
+        agent: offer(
+          [publicKey],
+          signerFor(name, () => unlock(ask)),
+        ),
+      }
+    else {
+      const unlocked = await unlock(ask)
+      if (unlocked !== undefined) yield { type: 'publickey', username, key: unlocked }
+    }
   }
 }
 
@@ -88,12 +100,11 @@ function signerOf(agent: ssh2.BaseAgent): Signer {
 }
 
 /** Unlocks the key when its signature is wanted, which is when the server has said that it would do. */
-function signerFor(identity: Identity, ask: AskPassphrase): Signer {
+function signerFor(name: string, unlock: () => Promise<ssh2.ParsedKey | undefined>): Signer {
   return async (_key, data, options) => {
-    const key = await identity.unlock(ask)
-    const signature = key?.sign(data, options.hash)
+    const signature = (await unlock())?.sign(data, options.hash)
     if (Buffer.isBuffer(signature)) return signature
-    throw signature ?? new Error(`${identity.name} stays locked`)
+    throw signature ?? new Error(`${name} stays locked`)
   }
 }
 

@@ -154,6 +154,8 @@ t.test('with keys', async t => {
       ['true'],
     )
     t.equal(publicHalf.code, 0)
+    const alone = await cpu(withConfig(t, cpud, [], ['-key', keyFile('ed25519.pub')]), ['true'])
+    t.match(alone.stderr, /tried \S+ed25519\.pub, whose private half no agent has\)/)
   })
 
   t.test('a dead agent, a missing key and one that is none are passed over', async t => {
