@@ -26,6 +26,8 @@ export interface Connection {
 
 interface Route {
   readonly stream: Duplex
+  /** As in Connection, of what leads there. */
+  readonly broken?: AbortSignal
   close(): void
 }
 
@@ -44,7 +46,7 @@ export async function connectTo(destination: Destination, options: ConnectOption
       timeoutMs: destination.connectTimeoutMs,
       keepaliveIntervalMs: destination.keepaliveIntervalMs,
       keepaliveCountMax: destination.keepaliveCountMax,
-      signal,
+      signal: eitherOf(signal, route.broken),
       debug,
       log,
     })
@@ -69,13 +71,17 @@ function attend(client: ssh2.Client, route: Route, log: (line: string) => void):
   })
   return {
     client,
-    broken: broken.signal,
+    broken: eitherOf(broken.signal, route.broken),
     close() {
       client.once('close', () => route.close())
       client.end()
       setTimeout(() => route.close(), DISCONNECT_TIMEOUT_MS).unref()
     },
   }
+}
+
+function eitherOf(...signals: (AbortSignal | undefined)[]): AbortSignal {
+  return AbortSignal.any(signals.filter(signal => signal !== undefined))
 }
 
 async function openRoute(destination: Destination, options: ConnectOptions): Promise<Route> {
@@ -92,6 +98,7 @@ async function openRoute(destination: Destination, options: ConnectOptions): Pro
     jump.client.once('close', lost)
     return {
       stream,
+      broken: jump.broken,
       close() {
         stream.destroy()
         jump.close()
@@ -112,20 +119,22 @@ function ownRoute(stream: Duplex): Route {
 /** A stream from the far end of `client` to an address there. */
 function forward(client: ssh2.Client, { address, connectTimeoutMs }: Destination): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    const refuse = (reason: string, options?: { cause?: unknown; remedy?: string }) =>
-      reject(new ConnectError(address, reason, options))
-    const settle = (cause: Error | undefined, channel: ssh2.ClientChannel) => {
+    const refuse = (reason: string, options?: { cause?: unknown; remedy?: string }) => {
       clearTimeout(timer)
-      if (cause === undefined) resolve(channel)
-      else refuse(cause.message, { cause })
+      reject(new ConnectError(address, reason, options))
     }
     const timer = setTimeout(
       () => refuse('no answer in time', { remedy: 'is the machine up?' }),
       connectTimeoutMs,
     )
-    client.once('close', () => settle(new Error('the host on the way hung up'), undefined as never))
+    const settle = (cause: Error | undefined, channel: ssh2.ClientChannel) => {
+      if (cause !== undefined) return refuse(cause.message, { cause })
+      clearTimeout(timer)
+      resolve(channel)
+    }
+    client.once('close', () => refuse('the host on the way hung up'))
     if (address.net === 'tcp') client.forwardOut('127.0.0.1', 0, address.host, address.port, settle)
     else if (address.net === 'unix') client.openssh_forwardOutStreamLocal(address.path, settle)
-    else settle(new Error('a ProxyJump leads to tcp and unix sockets only'), undefined as never)
+    else refuse('a ProxyJump leads to tcp and unix sockets only', { remedy: 'use a ProxyCommand' })
   })
 }

@@ -106,6 +106,14 @@ t.test('on a terminal it is asked for, once', async t => {
   t.equal((await cpu(target, ['true'], { detached: true })).code, 0)
 })
 
+t.test('who is asked may take longer than the connection', async t => {
+  const terminal = startOnTerminal(t, board(t, '', ['ConnectTimeout 1']), ['true'])
+  t.ok(await terminal.shows(/yes\/no/))
+  await new Promise(resolve => setTimeout(resolve, 1500))
+  terminal.type('yes\r')
+  t.equal(await terminal.ended, 0)
+})
+
 t.test('accept-new remembers, hashed where that is wanted, and ssh-keygen finds it', async t => {
   const target = board(t, '', ['StrictHostKeyChecking accept-new', 'HashKnownHosts yes'])
   t.equal((await cpu(target, ['true'], { detached: true })).code, 0)

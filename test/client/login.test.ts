@@ -110,6 +110,11 @@ t.test('with keys', async t => {
     terminal.type('\u0003')
     t.equal(await terminal.ended, 'SIGINT')
     t.ok(await terminal.isCooked())
+    const killed = startOnTerminal(t, withConfig(t, cpud, [], ['-key', keyFile('locked_ed25519')]), ['true'])
+    await killed.shows(passphraseOf)
+    process.kill(killed.pid, 'SIGTERM')
+    t.equal(await killed.ended, 'SIGTERM')
+    t.ok(await killed.isCooked())
   })
 
   t.test('a locked key without a terminal, and in batch mode, is no question', async t => {

@@ -60,7 +60,7 @@ t.test('what a ProxyCommand says is seen, and its end is told by its name', asyn
   }
 })
 
-t.test('a ProxyCommand that dies in the middle of a session', async t => {
+t.test('a ProxyCommand that dies in the middle of a session, or before a hop', async t => {
   const pidFile = path.join(t.testdir({}), 'pid')
   const command = `sh -c 'echo $$ > ${pidFile}; exec ${TO_CPUD.replaceAll("'", `'"'"'`)}'`
   const child = startCpu(target(t, ['Host board', `ProxyCommand ${command}`]), [
@@ -74,6 +74,23 @@ t.test('a ProxyCommand that dies in the middle of a session', async t => {
   const { code, stderr } = await result
   t.equal(code, 255)
   t.match(stderr, /^cpu: the ProxyCommand .* was killed by SIGKILL \(.*\)\n$/)
+  const dead = ['Host one', 'ProxyCommand false', 'Host board', `HostName unix${cpud.host}`, 'ProxyJump one']
+  const hop = await cpu(target(t, dead), ['true'])
+  t.match(hop.stderr, /^cpu: the ProxyCommand "false" ended with exit code 1 /)
+  const hopCommand = `sh -c 'echo $$ > ${pidFile}; exec ${sshd.inetdCommand}'`
+  const way = [
+    'Host one',
+    `ProxyCommand ${hopCommand}`,
+    JUMP,
+    'Host board',
+    `HostName unix${cpud.host}`,
+    'ProxyJump one',
+  ]
+  const jumping = startCpu(target(t, way, `one ${sshd.hostKeys.ed25519}\n`), ['sh', '-c', 'echo ready; cat'])
+  const jumped = collect(jumping)
+  await once(jumping.stdout!, 'data')
+  process.kill(Number(fs.readFileSync(pidFile, 'utf8')), 'SIGKILL')
+  t.match((await jumped).stderr, /^cpu: the ProxyCommand .* was killed by SIGKILL \(.*\)\n$/)
 })
 
 t.test('a ProxyCommand for systemd, which passes on a descriptor', async t => {

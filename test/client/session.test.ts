@@ -1,10 +1,12 @@
 // One command over SSH, with a server that says what no cpud of ours would, or when none would.
 import { once } from 'node:events'
+import path from 'node:path'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { runSession } from '../../src/client/session.js'
 import { batchWrites } from '../../src/ssh/batch-writes.js'
 import { collect, startCpu } from '../fixtures/cpu-command.js'
+import { homeWith } from '../fixtures/home.js'
 import { startCpud } from '../fixtures/local-cpud.js'
 import { sshPair } from '../fixtures/ssh-pair.js'
 
@@ -79,4 +81,24 @@ t.test('an interrupt leaves while there is no connection yet', async t => {
   await once(child.stderr!, 'data')
   child.kill('SIGINT')
   t.equal((await result).signal, 'SIGINT')
+})
+
+t.test('a server that falls silent is given up, when ssh_config says', async t => {
+  const cpud = await startCpud(t, 'unix')
+  const file = (name: string) => path.join(cpud.directory, name)
+  const target = (lines: string[]) => ({
+    flags: ['-9p=false', '-key', file('key'), '-hk', file('host.pub')],
+    host: 'board',
+    env: homeWith(t, ['Host board', `HostName unix${cpud.host}`, ...lines]).env,
+  })
+  const alive = target(['ServerAliveInterval 1', 'ServerAliveCountMax 1'])
+  const child = startCpu(alive, ['sh', '-c', 'echo ready; cat'])
+  const result = collect(child, { timeoutMs: 20_000 })
+  await once(child.stdout!, 'data')
+  cpud.daemon.kill('SIGSTOP')
+  const { code, stderr } = await result
+  t.same([code, stderr], [255, 'cpu: the connection was lost before the command ended\n'])
+  const late = await collect(startCpu(target(['ConnectTimeout 1']), ['true']), { timeoutMs: 20_000 })
+  t.equal(late.code, 255)
+  t.match(late.stderr, /^cpu: no SSH session with unix\S+: no answer in time\n$/)
 })
