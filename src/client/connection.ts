@@ -36,7 +36,6 @@ export async function connectTo(destination: Destination, options: ConnectOption
   const peer = formatAddress(destination.address)
   const { log, signal, debug } = options
   const route = await openRoute(destination, options)
-  log(`connected to ${peer}`)
   try {
     const client = await connectSsh(route.stream, {
       ...destination.login,
@@ -86,18 +85,25 @@ function eitherOf(...signals: (AbortSignal | undefined)[]): AbortSignal {
 
 async function openRoute(destination: Destination, options: ConnectOptions): Promise<Route> {
   const { address, proxy, connectTimeoutMs: timeoutMs } = destination
-  if (proxy === undefined) return ownRoute(await dial(address, { timeoutMs, signal: options.signal }))
-  if ('command' in proxy) {
-    options.log(`through ${proxy.command}`)
-    return ownRoute(startProxyCommand(proxy.command))
+  if (proxy !== undefined && 'command' in proxy) {
+    options.log(`going through ${proxy.command}`)
+    return routeOver(startProxyCommand(proxy.command))
   }
-  const jump = await connectTo(proxy.jump, options)
+  const route =
+    proxy === undefined
+      ? routeOver(await dial(address, { timeoutMs, signal: options.signal }))
+      : await jumpTo(destination, proxy.jump, options)
+  options.log(`connected to ${formatAddress(address)}`)
+  return route
+}
+
+async function jumpTo(destination: Destination, over: Destination, options: ConnectOptions): Promise<Route> {
+  const jump = await connectTo(over, options)
   try {
     const stream = await forward(jump.client, destination)
-    const lost = () => stream.destroy()
-    jump.client.once('close', lost)
+    jump.client.once('close', () => stream.destroy())
     return {
-      stream,
+      ...routeOver(stream),
       broken: jump.broken,
       close() {
         stream.destroy()
@@ -110,7 +116,7 @@ async function openRoute(destination: Destination, options: ConnectOptions): Pro
   }
 }
 
-function ownRoute(stream: Duplex): Route {
+function routeOver(stream: Duplex): Route {
   // Whoever reads it is told, and may be gone when it fails once more.
   stream.on('error', () => {})
   return { stream, close: () => void stream.destroy() }

@@ -5,13 +5,15 @@ import { CpuError } from '../errors.js'
 
 /**
  * Runs `command` in the user's shell; its stdin and stdout are the stream, its stderr is ours. When it ends, the stream
- * fails with CpuError ERR_CPU_PROXY, which names it. It ends when the stream is destroyed.
+ * fails with CpuError ERR_CPU_PROXY, which names it. It is hung up when the stream is destroyed, or this process ends.
  */
 export function startProxyCommand(command: string): Duplex {
   const shell = process.env['SHELL'] || '/bin/sh'
   // Ctrl-C is for the program over there: it must not take the way to it along.
   const script = 'trap "" INT QUIT; exec "$0" -c "exec $1"'
   const child = spawn('/bin/sh', ['-c', script, shell, command], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const hangUp = () => void child.kill('SIGHUP')
+  process.once('exit', hangUp)
   const fail = (what: string, cause?: unknown) =>
     stream.destroy(
       new CpuError('ERR_CPU_PROXY', `the ProxyCommand ${JSON.stringify(command)} ${what}`, {
@@ -26,7 +28,7 @@ export function startProxyCommand(command: string): Duplex {
     destroy: (error, done) => {
       child.stdin.destroy()
       child.stdout.destroy()
-      child.kill('SIGHUP')
+      hangUp()
       done(error)
     },
   })
@@ -34,8 +36,9 @@ export function startProxyCommand(command: string): Duplex {
   // Its exit status, which comes next, says more.
   child.stdin.on('error', () => {})
   child.once('error', cause => fail(`cannot be started: ${cause.message}`, cause))
-  child.once('close', (code, signal) =>
-    fail(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`),
-  )
+  child.once('close', (code, signal) => {
+    process.off('exit', hangUp)
+    fail(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`)
+  })
   return stream
 }

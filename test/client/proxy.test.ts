@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
-import { CPU, collect, cpu, startCpu } from '../fixtures/cpu-command.js'
+import { CPU, collect, cpu, eventually, startCpu } from '../fixtures/cpu-command.js'
 import { homeWith } from '../fixtures/home.js'
 import { startCpud } from '../fixtures/local-cpud.js'
 import { startSshd } from '../fixtures/local-sshd.js'
@@ -91,6 +91,15 @@ t.test('a ProxyCommand that dies in the middle of a session, or before a hop', a
   await once(jumping.stdout!, 'data')
   process.kill(Number(fs.readFileSync(pidFile, 'utf8')), 'SIGKILL')
   t.match((await jumped).stderr, /^cpu: the ProxyCommand .* was killed by SIGKILL \(.*\)\n$/)
+})
+
+t.test('a ProxyCommand does not outlive the session', async t => {
+  const pidFile = path.join(t.testdir({}), 'pid')
+  const stays = TO_CPUD.replace("-e '", "-e 'setInterval(() => {}, 1e6); ").replaceAll("'", `'"'"'`)
+  const command = `sh -c 'echo $$ > ${pidFile}; exec ${stays}'`
+  t.equal((await cpu(target(t, ['Host board', `ProxyCommand ${command}`]), ['true'])).code, 0)
+  const pid = fs.readFileSync(pidFile, 'utf8').trim()
+  t.ok(await eventually(() => !fs.existsSync(`/proc/${pid}`)))
 })
 
 t.test('a ProxyCommand for systemd, which passes on a descriptor', async t => {
