@@ -108,12 +108,11 @@ function locate(
   })
 }
 
-/** `-net vsock 3` is looked up as `vsock/3`, so that both spellings have one configuration. */
+/** `-net vsock 3` is looked up as `vsock/3`, so that both spellings have one configuration; so with unix. */
 function configName(name: string, net: Network | undefined): string {
-  const parts = net === undefined ? splitHost(name) : { net, host: name }
-  if (parts.net !== 'vsock') return name
-  const cid = parseU32(parts.host)
-  return `vsock/${cid ?? parts.host}`
+  const { net: kind, host } = net === undefined ? splitHost(name) : { net, host: name }
+  if (kind === 'vsock') return `vsock/${parseU32(host) ?? host}`
+  return kind === 'unix' ? `unix${host.startsWith('/') ? '' : '/'}${host}` : name
 }
 
 function proxyOf(

@@ -21,6 +21,8 @@ const CONFIG = [
   ' HostName unix/run/%h.sock',
   'Host vsock/3',
   ' User root3',
+  'Host unix/run/z',
+  ' User zed',
   'Host far',
   ' ProxyJump a,me@vsock/9:2022,[::1]:23',
 ]
@@ -56,6 +58,8 @@ t.test('where it goes, and as whom', async t => {
     ['unix/run/a@b', 'unix/run/a@b'],
     ['me@unix/run/x', 'unix/run/x', 'me'],
     ['-net unix /run/x', 'unix/run/x'],
+    ['-net unix /run/z', 'unix/run/z', 'zed'],
+    ['unix/run/z', 'unix/run/z', 'zed'],
     ['-net unix-vsock -sp 5 /run/x', 'unix/run/x vsock port 5'],
     ['socket', 'unix/run/socket.sock'],
   ] as const) {
