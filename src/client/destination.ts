@@ -9,6 +9,7 @@ import { type HostKeyPolicy, parsePublicKey } from '../ssh/known-hosts.js'
 import type { Login } from '../ssh/login-methods.js'
 import {
   type Address,
+  type AddressParts,
   DEFAULT_PORT,
   knownHostsName,
   type Network,
@@ -67,16 +68,17 @@ export function resolveDestination(
       `the way to ${given.name} goes through more than ${MAX_JUMPS} hosts`,
       'see ProxyJump',
     )
-  const { net, name, port, defaultPort = DEFAULT_PORT } = given
-  const alias = configName(name, net)
+  const { net, name, defaultPort = DEFAULT_PORT } = given
+  const named = net === undefined ? splitHost(name) : { net, host: name }
+  const port = given.port ?? named.port
   const query = {
-    alias,
+    alias: configName(named),
     user: given.user,
     port: port === undefined ? undefined : String(port),
     defaultPort: String(defaultPort),
   }
   const config = hostConfig(query, warn)
-  const address = locate(given, config)
+  const address = locate({ ...named, port }, config, defaultPort)
   const isInteractive = !config.batchMode && hasTerminal()
   const destination = {
     address,
@@ -94,25 +96,23 @@ export function resolveDestination(
   return { destination, config }
 }
 
-function locate(
-  { name, net, port, defaultPort = DEFAULT_PORT }: GivenDestination,
-  config: HostConfig,
-): Address {
-  const named = net === undefined ? splitHost(name) : { net, host: name }
-  const target = named.net === undefined && config.hostName !== undefined ? splitHost(config.hostName) : named
-  const configuredPort = config.port === undefined ? undefined : parseU32(config.port)
-  return toAddress({
-    net: target.net,
-    host: target.host,
-    port: port ?? target.port ?? configuredPort ?? defaultPort,
-  })
+function locate(named: AddressParts, config: HostConfig, defaultPort: number): Address {
+  const configured = config.port === undefined ? undefined : parseU32(config.port)
+  const port = named.port ?? configured ?? defaultPort
+  const { hostName } = config
+  if (hostName === undefined) return toAddress({ ...named, port })
+  // HostName may say by which transport, where nobody else does; of vsock and unix the name itself is the address.
+  if (named.net === undefined) {
+    const target = splitHost(hostName)
+    return toAddress({ ...target, port: named.port ?? target.port ?? port })
+  }
+  return toAddress({ ...named, host: named.net.startsWith('tcp') ? hostName : named.host, port })
 }
 
 /** `-net vsock 3` is looked up as `vsock/3`, so that both spellings have one configuration; so with unix. */
-function configName(name: string, net: Network | undefined): string {
-  const { net: kind, host } = net === undefined ? splitHost(name) : { net, host: name }
-  if (kind === 'vsock') return `vsock/${parseU32(host) ?? host}`
-  return kind === 'unix' ? `unix${host.startsWith('/') ? '' : '/'}${host}` : name
+function configName({ net, host }: AddressParts): string {
+  if (net === 'vsock') return `vsock/${parseU32(host) ?? host}`
+  return net === 'unix' ? `unix${host.startsWith('/') ? '' : '/'}${host}` : host
 }
 
 function proxyOf(

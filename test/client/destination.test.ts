@@ -21,6 +21,8 @@ const CONFIG = [
   ' HostName unix/run/%h.sock',
   'Host vsock/3',
   ' User root3',
+  'Host vsock/5',
+  ' ProxyCommand relay %h %p',
   'Host unix/run/z',
   ' User zed',
   'Host far',
@@ -41,6 +43,7 @@ t.test('where it goes, and as whom', async t => {
     ['-sp 23 ported', 'ported:23'],
     ['-net tcp6 ::1', '[::1]:17010'],
     ['named', '192.0.2.1:17010', 'somebody'],
+    ['-net tcp4 named', '192.0.2.1:17010', 'somebody'],
     ['me@named', '192.0.2.1:17010', 'me'],
     ['-user you me@named', '192.0.2.1:17010', 'you'],
     ['a@b@board', 'board:17010', 'a@b'],
@@ -65,6 +68,17 @@ t.test('where it goes, and as whom', async t => {
   ] as const) {
     const { stdout, stderr } = await goes(t, line.split(' '))
     t.equal(stdout.toString().split('\n')[0], `# on ${where} as ${user}`, `${line} ${stderr}`)
+  }
+})
+
+t.test('%p is the port that the name has', async t => {
+  for (const [line, command] of [
+    ['vsock/5:99', 'relay vsock/5 99'],
+    ['vsock/5', 'relay vsock/5 17010'],
+    ['-sp 4 vsock/5', 'relay vsock/5 4'],
+  ] as const) {
+    const { stdout } = await goes(t, line.split(' '))
+    t.equal(stdout.toString().split('\n')[1], `# through ${command}`)
   }
 })
 
