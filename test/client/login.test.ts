@@ -117,6 +117,16 @@ t.test('with keys', async t => {
     t.ok(await killed.isCooked())
   })
 
+  t.test('a server that hangs up meanwhile ends the question, with the terminal as it was', async t => {
+    const other = await startCpud(t, 'unix', { authorizedKeys: publicKeys })
+    const terminal = startOnTerminal(t, withConfig(t, other, [], ['-key', keyFile('locked_rsa')]), ['true'])
+    t.ok(await terminal.shows(passphraseOf))
+    other.daemon.kill('SIGKILL')
+    t.equal(await terminal.ended, 255)
+    t.match(terminal.screen(), /cpu: no SSH session with unix/)
+    t.ok(await terminal.isCooked())
+  })
+
   t.test('a locked key without a terminal, and in batch mode, is no question', async t => {
     const result = await cpu(withConfig(t, cpud, [], ['-key', keyFile('locked_ed25519')]), ['true'], {
       detached: true,
