@@ -160,6 +160,22 @@ t.test('a host on the way may have a way of its own', async t => {
   t.same([code, stderr], [0, ''])
 })
 
+t.test('your files go the same way back', async t => {
+  const config = [
+    'Host one',
+    `ProxyCommand ${sshd.inetdCommand}`,
+    JUMP,
+    'Host board',
+    `HostName unix${cpud.host}`,
+    'ProxyJump one',
+  ]
+  const { flags, ...rest } = target(t, config, `one ${sshd.hostKeys.ecdsa}\n`)
+  const served = { ...rest, flags: ['-namespace', 'none', ...flags.filter(flag => flag !== '-9p=false')] }
+  const file = path.join(t.testdir({ mine: 'a file of mine\n' }), 'mine')
+  const { stdout, code } = await cpu(served, ['cat', `/tmp/cpu${file}`])
+  t.same([code, stdout.toString()], [0, 'a file of mine\n'])
+})
+
 t.test('where a host on the way cannot reach it, that is said', async t => {
   const jump = ['Host one', `ProxyCommand ${sshd.inetdCommand}`, JUMP]
   const nowhere = [...jump, 'Host board', 'HostName unix/no/such/socket', 'ProxyJump one']
