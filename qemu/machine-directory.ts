@@ -153,6 +153,8 @@ export function sshConfig(directory: string, addresses: readonly Address[]): str
     'User root',
     `IdentityFile ${files.clientKey}`,
     'IdentitiesOnly yes',
+    'IdentityAgent none',
+    'ProxyJump none',
     `UserKnownHostsFile ${files.knownHosts}`,
     'StrictHostKeyChecking yes',
   ]

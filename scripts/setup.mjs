@@ -25,6 +25,7 @@ const NEEDS = [
   { what: 'script', debianPackage: 'bsdutils' },
   { what: 'newuidmap', debianPackage: 'uidmap' },
   { what: 'ssh', debianPackage: 'openssh-client' },
+  { what: '/usr/sbin/sshd', debianPackage: 'openssh-server' },
   { what: 'qemu-system-x86_64', debianPackage: 'qemu-system-x86' },
   { what: '/usr/lib/qemu/virtiofsd', debianPackage: 'qemu-system-common' },
 ]

@@ -17,7 +17,8 @@ export const CPU_FLAGS = defineFlags({
     placeholder: 'PORT',
     help: 'port of cpud there (default 17010, or what ssh_config says)',
   },
-  key: { kind: 'string', placeholder: 'FILE', help: 'private key to log in with' },
+  key: { kind: 'string', placeholder: 'FILE', help: 'private key to log in with, and no other' },
+  useKey: { kind: 'boolean', default: true, help: 'with -useKey=false, log in without any key' },
   hk: {
     kind: 'string',
     placeholder: 'FILE',
@@ -78,7 +79,11 @@ export const CPU_FLAGS = defineFlags({
     default: 'auto',
     help: 'whether the program gets a terminal',
   },
-  timeout: { kind: 'duration', default: 20_000, help: 'time for the connection and login' },
+  timeout: {
+    kind: 'duration',
+    min: 1,
+    help: 'time for the connection and login (default 20s, or what ssh_config says)',
+  },
   timeout9p: { kind: 'duration', default: 10_000, help: 'time for the other side to come for the files' },
   'dry-run': { kind: 'boolean', help: 'show what would be done there, and do nothing' },
   v: { kind: 'boolean', help: 'say what is done' },

@@ -4,7 +4,6 @@ import { formatPlan } from '../namespace/format-plan.js'
 import type { NinePOptions } from '../namespace/ninep-mount.js'
 import { formatNinePOptions } from '../namespace/ninep-options.js'
 import { sessionPlan } from '../namespace/session-plan.js'
-import { connectSsh } from '../ssh/connect.js'
 import {
   encodeExec,
   FSTAB_VARIABLE,
@@ -12,23 +11,16 @@ import {
   NINEP_OPTIONS_VARIABLE,
   NONCE_VARIABLE,
 } from '../ssh/exec-request.js'
-import type { Identity } from '../ssh/identity.js'
-import { type HostKeyPolicy, verifyKnownHost } from '../ssh/known-hosts.js'
 import { quoteCommand } from '../ssh/quote.js'
-import { type Address, formatAddress } from '../transport/address.js'
-import { dial } from '../transport/dial.js'
+import { formatAddress } from '../transport/address.js'
+import { type Connection, connectTo } from './connection.js'
+import type { Destination } from './destination.js'
 import { createNonce, type FileOffer, FileService, type OfferedFiles } from './file-service.js'
 import { runSession, type SessionStreams } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
 export interface ClientOptions extends SessionStreams {
-  readonly address: Address
-  readonly username: string
-  readonly identities: readonly Identity[]
-  readonly agentSocket?: string | undefined
-  readonly hostKey: HostKeyPolicy
-  readonly connectTimeoutMs: number
-  readonly keepaliveIntervalMs: number
+  readonly destination: Destination
   /** What is served to the other side; undefined for nothing. */
   readonly files?: (OfferedFiles & { readonly timeoutMs: number }) | undefined
   /** How they are mounted there. */
@@ -38,6 +30,8 @@ export interface ClientOptions extends SessionStreams {
   readonly environment: ReadonlyMap<string, Buffer>
   readonly args: readonly Buffer[]
   readonly terminal: boolean
+  /** What starts an escape on a terminal of ours, if anything. */
+  readonly escapeCharacter: string | undefined
   readonly signal?: AbortSignal | undefined
   /** Lines for `-v`. */
   readonly log: (line: string) => void
@@ -47,7 +41,7 @@ export interface ClientOptions extends SessionStreams {
 /** Runs the command there and returns its exit code. Throws CpuError when it cannot be told. */
 export async function runCommand(options: ClientOptions): Promise<number> {
   // Started first: its thread gets ready while the connection is made.
-  const files = options.files && new FileService(options.address, options.files)
+  const files = options.files && new FileService(options.destination.address, options.files)
   try {
     return await runConnected(options, files)
   } finally {
@@ -56,47 +50,22 @@ export async function runCommand(options: ClientOptions): Promise<number> {
 }
 
 async function runConnected(options: ClientOptions, files: FileService | undefined): Promise<number> {
-  const peer = formatAddress(options.address)
-  const stream = await dial(options.address, { timeoutMs: options.connectTimeoutMs, signal: options.signal })
-  options.log(`connected to ${peer}`)
-  const client = await connectSsh(stream, {
-    peer,
-    username: options.username,
-    identities: options.identities,
-    agentSocket: options.agentSocket,
-    verifyHostKey: key => verifyKnownHost(key, options.hostKey),
-    timeoutMs: options.connectTimeoutMs,
-    keepaliveIntervalMs: options.keepaliveIntervalMs,
-    signal: options.signal,
-    debug: options.debug,
-    log: options.log,
-  })
-  options.log(`authenticated as ${options.username}`)
-  // Without a listener, an error of the dying connection would end this process; what is lost is told by 'close'.
-  client.on('error', error => {
-    options.log(`connection: ${error.message}`)
-    // ssh2 only ends it, which a server that has fallen silent never answers.
-    stream.destroy()
-  })
+  const connection = await connectTo(options.destination, options)
   try {
-    return await runOn(client, options, files)
+    return await runOn(connection, options, files)
   } finally {
-    client.end()
-    setTimeout(() => stream.destroy(), DISCONNECT_TIMEOUT_MS).unref()
+    connection.close()
   }
 }
 
-const DISCONNECT_TIMEOUT_MS = 1000
-
 async function runOn(
-  client: ssh2.Client,
+  { client, broken }: Connection,
   options: ClientOptions,
   files: FileService | undefined,
 ): Promise<number> {
   const offer = files && (await offerFiles(client, options, files))
   const failed = new AbortController()
-  const signal =
-    options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
+  const signals = [broken, failed.signal, ...(options.signal === undefined ? [] : [options.signal])]
   let isOver = false
   files?.connected(options.files?.timeoutMs ?? 0).then(
     way => options.log(`the other side has our files, ${way}`),
@@ -110,7 +79,8 @@ async function runOn(
       request: encodeExec({ args: options.args, filePort: offer?.port }, sessionEnvironment(options, offer)),
       terminal: options.terminal,
       terminalType: options.environment.get('TERM')?.toString() ?? 'dumb',
-      signal,
+      escapeCharacter: options.escapeCharacter,
+      signal: AbortSignal.any(signals),
     })
   } finally {
     isOver = true
@@ -153,7 +123,8 @@ export function describeRun(options: ClientOptions): string {
   })
   const command = options.args.length === 0 ? '$SHELL' : quoteCommand(options.args).toString()
   return [
-    `# on ${formatAddress(options.address)} as ${options.username}`,
+    `# on ${formatAddress(options.destination.address)} as ${options.destination.login.username}`,
+    ...describeProxy(options.destination),
     options.files === undefined
       ? '# no files are served'
       : `# files served: ${options.files.root}${options.files.readOnly ? ' (read-only)' : ''}`,
@@ -162,4 +133,11 @@ export function describeRun(options: ClientOptions): string {
     command,
     '',
   ].join('\n')
+}
+
+function describeProxy({ proxy }: Destination): string[] {
+  if (proxy === undefined) return []
+  if ('command' in proxy) return [`# through ${proxy.command}`]
+  const { address, login } = proxy.jump
+  return [`# through ${formatAddress(address)} as ${login.username}`, ...describeProxy(proxy.jump)]
 }

@@ -1,11 +1,13 @@
 // One command in one SSH session: its streams, terminal, signals and exit code.
 import { constants } from 'node:os'
-import type { Readable, Writable } from 'node:stream'
+import type { Duplex, Readable, Writable } from 'node:stream'
 import type { ReadStream, WriteStream } from 'node:tty'
 import type ssh2 from 'ssh2'
 import { signalExitCode } from '../cli/exit-codes.js'
 import { CpuError } from '../errors.js'
 import type { EncodedExec } from '../ssh/exec-request.js'
+import { sendSignal } from '../ssh/send-signal.js'
+import { EscapeFilter } from './escapes.js'
 import { RawTerminal } from './terminal.js'
 
 /** Where the program's streams end; this process's own by default. */
@@ -21,6 +23,8 @@ export interface SessionOptions extends SessionStreams {
   readonly terminal: boolean
   /** The terminal's type, as in `TERM`. */
   readonly terminalType: string
+  /** What starts an escape where our terminal is used, if anything. */
+  readonly escapeCharacter?: string | undefined
   /** Ends the session: the channel is closed and the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
@@ -44,12 +48,28 @@ async function attend(
   terminal: RawTerminal | undefined,
 ): Promise<number> {
   let giveUp: (code: number) => void = () => {}
-  const givenUp = new Promise<number>(resolve => {
+  let leave: (reason: CpuError) => void = () => {}
+  const givenUp = new Promise<number>((resolve, reject) => {
     giveUp = resolve
+    leave = reject
   })
   using _signals = forwardSignals(channel, () => giveUp(signalExitCode(constants.signals.SIGINT)))
   terminal?.onResize(({ rows, columns }) => channel.setWindow(rows, columns, 0, 0))
-  return await Promise.race([follow(client, channel, options), givenUp])
+  const escapes = terminal && escapeFilter(options, terminal, leave)
+  return await Promise.race([follow(client, channel, options, escapes), givenUp])
+}
+
+function escapeFilter(
+  { escapeCharacter: character, stderr }: SessionOptions,
+  terminal: RawTerminal,
+  leave: (reason: CpuError) => void,
+): EscapeFilter | undefined {
+  if (character === undefined) return undefined
+  return new EscapeFilter(character, {
+    leave: () => leave(new CpuError('ERR_CPU_SESSION', 'the session was left before the command ended')),
+    suspend: () => terminal.suspend(),
+    help: text => stderr.write(text),
+  })
 }
 
 function isTerminal(stream: Readable | Writable): boolean {
@@ -103,7 +123,7 @@ function forwardSignals(channel: ssh2.ClientChannel, giveUp: () => void): Dispos
   const listeners = FORWARDED_SIGNALS.map(name => {
     const listener = () => {
       if (name === 'SIGINT' && ++interrupts > 1) giveUp()
-      else if (channel.writable) channel.signal(name.slice('SIG'.length))
+      else sendSignal(channel, name.slice('SIG'.length))
     }
     process.on(name, listener)
     return () => process.off(name, listener)
@@ -116,8 +136,14 @@ function forwardSignals(channel: ssh2.ClientChannel, giveUp: () => void): Dispos
 }
 
 /** Joins the streams until the channel is closed, and tells how the program ended. */
-function follow(client: ssh2.Client, channel: ssh2.ClientChannel, options: SessionOptions): Promise<number> {
+function follow(
+  client: ssh2.Client,
+  channel: ssh2.ClientChannel,
+  options: SessionOptions,
+  filter: Duplex | undefined,
+): Promise<number> {
   const { stdin, stdout, stderr, signal } = options
+  const input = filter ?? channel
   const over = new AbortController()
   const listen = { signal: over.signal }
   let conclude = () => {}
@@ -142,11 +168,12 @@ function follow(client: ssh2.Client, channel: ssh2.ClientChannel, options: Sessi
     channel.pipe(stdout, { end: false })
     channel.stderr.pipe(stderr, { end: false })
     stdin.on('error', () => channel.end())
-    stdin.pipe(channel)
+    filter?.pipe(channel)
+    stdin.pipe(input)
   }).finally(() => {
     over.abort()
     client.off('close', conclude)
-    stdin.unpipe(channel)
+    stdin.unpipe(input)
     stdin.pause()
   })
 }

@@ -11,12 +11,14 @@ export interface WindowSize {
 
 /** The terminal of this process, in raw mode from construction until disposed. */
 export class RawTerminal implements Disposable {
+  readonly #input: ReadStream
   readonly #output: WriteStream
-  readonly #unsetRaw: () => void
+  #unsetRaw: () => void
   readonly #restore = () => this[Symbol.dispose]()
   #onResize: (() => void) | undefined
 
   constructor(input: ReadStream, output: WriteStream) {
+    this.#input = input
     this.#output = output
     this.#unsetRaw = setRaw(input)
     process.once('exit', this.#restore)
@@ -30,6 +32,14 @@ export class RawTerminal implements Disposable {
   onResize(listener: (size: WindowSize) => void): void {
     this.#onResize = () => listener(this.size)
     this.#output.on('resize', this.#onResize)
+  }
+
+  /** Stops this process as Ctrl-Z does; returns when it goes on. The window may have changed meanwhile. */
+  suspend(): void {
+    this.#unsetRaw()
+    process.kill(process.pid, 'SIGTSTP')
+    this.#unsetRaw = setRaw(this.#input)
+    this.#onResize?.()
   }
 
   [Symbol.dispose](): void {

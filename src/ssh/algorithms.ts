@@ -70,3 +70,25 @@ export function encryptsNatively(connection: ssh2.Client | ssh2.Connection): boo
 /** What to say of a connection that `encryptsNatively` denies. */
 export const SLOW_ENCRYPTION =
   "slowly: ssh2's native part (sshcrypto.node) is missing, rebuild with npm rebuild ssh2"
+
+type HostKeyAlgorithm = ssh2.ServerHostKeyAlgorithm
+
+/** In the order of ssh2, with the type of key that each is for. */
+const HOST_KEY_ALGORITHMS: readonly (readonly [HostKeyAlgorithm, string])[] = [
+  ['ssh-ed25519', 'ssh-ed25519'],
+  ['ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp256'],
+  ['ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp384'],
+  ['ecdsa-sha2-nistp521', 'ecdsa-sha2-nistp521'],
+  ['rsa-sha2-512', 'ssh-rsa'],
+  ['rsa-sha2-256', 'ssh-rsa'],
+  ['ssh-rsa', 'ssh-rsa'],
+]
+
+/** Which key a client wants to see: one of the types that it knows the host by, if the host has one. */
+export function hostKeyAlgorithms(knownTypes: readonly string[]): HostKeyAlgorithm[] {
+  const isKnown = ([, type]: (typeof HOST_KEY_ALGORITHMS)[number]) => knownTypes.includes(type)
+  return [
+    ...HOST_KEY_ALGORITHMS.filter(isKnown),
+    ...HOST_KEY_ALGORITHMS.filter(entry => !isKnown(entry)),
+  ].map(([algorithm]) => algorithm)
+}

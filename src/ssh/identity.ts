@@ -1,17 +1,31 @@
-// Private keys: reading them, and saying what is wrong with one that cannot be used.
+// Private keys: reading them, asking for the passphrase of those that have one, and saying what is wrong with one that
+// cannot be used.
 import fs from 'node:fs'
 import ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
 
-/** A private key ready for use. */
+/** A key to log in with. */
 export interface Identity {
   /** For messages: the file's path. */
   readonly name: string
-  readonly key: ssh2.ParsedKey
+  /** The public half, where it can be had without a passphrase. */
+  readonly publicKey: ssh2.ParsedKey | undefined
+  /** The key itself, where nobody must be asked for it. */
+  readonly key: ssh2.ParsedKey | undefined
+  /** Asks for the passphrase, where there is one; undefined when it is not given. */
+  readonly unlock?: ((ask: AskPassphrase) => Promise<ssh2.ParsedKey | undefined>) | undefined
 }
 
-/** Reads a private key file. Throws CpuError ERR_CPU_KEY when it is missing, unreadable, encrypted or no private key. */
-export function readIdentity(path: string, passphrase?: string): Identity {
+/** Undefined when nobody answers. */
+export type AskPassphrase = (question: string) => Promise<string | undefined>
+
+const PASSPHRASE_TRIES = 3
+
+/**
+ * Reads a private key file, or a .pub file whose private half an agent has. Throws CpuError ERR_CPU_KEY when it is
+ * missing, unreadable or no key.
+ */
+export function readIdentity(path: string): Identity {
   let text: Buffer
   try {
     text = fs.readFileSync(path)
@@ -26,27 +40,45 @@ export function readIdentity(path: string, passphrase?: string): Identity {
       },
     )
   }
-  return parseIdentity(path, text, passphrase)
+  return parseIdentity(path, text)
 }
 
-export function parseIdentity(name: string, text: Buffer | string, passphrase?: string): Identity {
+export function parseIdentity(name: string, text: Buffer | string): Identity {
+  const key = parseKey(text)
+  if (!(key instanceof Error)) return { name, publicKey: key, key: key.isPrivateKey() ? key : undefined }
+  if (!/encrypted/i.test(key.message)) {
+    throw new CpuError('ERR_CPU_KEY', `cannot use ${name} as a private key: ${key.message}`, { cause: key })
+  }
+  return { name, publicKey: publicHalf(name), key: undefined, unlock: ask => unlock(name, text, ask) }
+}
+
+async function unlock(
+  name: string,
+  text: Buffer | string,
+  ask: AskPassphrase,
+): Promise<ssh2.ParsedKey | undefined> {
+  for (let round = 0; round < PASSPHRASE_TRIES; round++) {
+    const again = round === 0 ? '' : 'that is not it; '
+    const passphrase = await ask(`${again}passphrase of ${name}: `)
+    if (passphrase === undefined || passphrase === '') return undefined
+    const key = parseKey(text, passphrase)
+    if (!(key instanceof Error)) return key
+  }
+  return undefined
+}
+
+/** What ssh-keygen put beside an encrypted key, so that the passphrase is asked for only where the key is wanted. */
+function publicHalf(name: string): ssh2.ParsedKey | undefined {
+  try {
+    const key = parseKey(fs.readFileSync(`${name}.pub`))
+    return key instanceof Error ? undefined : key
+  } catch {
+    return undefined
+  }
+}
+
+function parseKey(text: Buffer | string, passphrase?: string): ssh2.ParsedKey | Error {
   const parsed = ssh2.utils.parseKey(text, passphrase)
-  if (parsed instanceof Error) {
-    const encrypted = /encrypted/i.test(parsed.message) && passphrase === undefined
-    throw new CpuError(
-      'ERR_CPU_KEY',
-      `cannot use ${name} as a private key: ${encrypted ? 'it is encrypted' : parsed.message}`,
-      {
-        cause: parsed,
-        remedy: encrypted ? 'load it into ssh-agent with ssh-add' : undefined,
-      },
-    )
-  }
   const key = Array.isArray(parsed) ? parsed[0] : parsed
-  if (key === undefined || !key.isPrivateKey()) {
-    throw new CpuError('ERR_CPU_KEY', `${name} holds no private key`, {
-      remedy: 'give the file without .pub',
-    })
-  }
-  return { name, key }
+  return key ?? new Error('there is no key in it')
 }

@@ -1,34 +1,41 @@
-// known_hosts files: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". Plain, hashed and wildcard names, `@revoked`;
-// `@cert-authority` lines are skipped, since ssh2 has no certificates.
-import { createHmac, timingSafeEqual } from 'node:crypto'
+// known_hosts files: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". Plain, hashed and wildcard names, `@revoked`. Lines of
+// `@cert-authority` vouch for certificates, which ssh2 does not know: they are only told of.
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
 import { fingerprint, keyType } from './fingerprint.js'
+import { matchesPatterns } from './patterns.js'
 
 interface KnownHost {
   readonly file: string
   readonly line: number
-  readonly revoked: boolean
+  readonly marker: '@revoked' | '@cert-authority' | undefined
   readonly names: readonly string[]
   readonly key: Buffer
 }
 
-/** What the files say of a key: `changed` when they hold only others for this name. */
-export type Verdict =
+/** What the files say of a key: `changed` when they hold another of its type, and not this one, for the name. */
+type Verdict =
   | { kind: 'known' }
-  | { kind: 'unknown' }
-  | { kind: 'changed' | 'revoked'; file: string; line: number }
+  | { kind: 'unknown'; others: readonly KnownHost[]; authority: KnownHost | undefined }
+  | { kind: 'changed' | 'revoked'; entry: KnownHost }
 
 export interface HostKeyPolicy {
   /** As knownHostsName() gives it. */
   readonly name: string
-  /** Read in order; a missing one is empty. New keys are appended to the first. */
+  /** The name without its port: a key that is known for it will do. */
+  readonly plainName?: string | undefined
+  /** Read in order; a missing one is empty. */
   readonly files: readonly string[]
-  /** `yes` refuses unknown keys, `accept-new` takes them, `ask` asks through `confirm`. */
+  /** Where new keys are remembered, if anywhere. */
+  readonly newKeysFile: string | undefined
+  /** Whether they are remembered under a hashed name. */
+  readonly hashNames?: boolean
+  /** `yes` refuses unknown keys, `accept-new` and `no` take them, `ask` asks through `confirm`. */
   readonly strict: 'yes' | 'ask' | 'accept-new' | 'no'
-  /** Asks the user; absent where there is no terminal. */
+  /** Asks the user; absent where nobody can be asked. */
   readonly confirm?: ((question: string) => Promise<boolean>) | undefined
   readonly warn: (line: string) => void
   /** The one key that is right, in SSH wire form; the files are not read then. */
@@ -47,9 +54,21 @@ export function parsePublicKey(text: string, name: string): Buffer {
   return key.getPublicSSH()
 }
 
+/** The types of the keys that the host is known by, for which it should be asked first. */
+export function knownKeyTypes(policy: HostKeyPolicy): string[] {
+  if (policy.expected !== undefined) return [keyType(policy.expected)]
+  const entries = policy.files.flatMap(readKnownHosts)
+  const types = [policy.name, policy.plainName].flatMap(name =>
+    matching(name, entries)
+      .filter(({ marker }) => marker === undefined)
+      .map(({ key }) => keyType(key)),
+  )
+  return [...new Set(types)]
+}
+
 /** Resolves when `key` is right for the host. Throws CpuError ERR_CPU_HOST_KEY otherwise. */
 export async function verifyKnownHost(key: Buffer, policy: HostKeyPolicy): Promise<void> {
-  const { name } = policy
+  const { name, plainName } = policy
   const shown = `${keyType(key)} ${fingerprint(key)}`
   if (policy.expected !== undefined) {
     if (policy.expected.equals(key)) return
@@ -58,23 +77,33 @@ export async function verifyKnownHost(key: Buffer, policy: HostKeyPolicy): Promi
       "give the .pub file of that machine's host key with -hk FILE",
     )
   }
-  const verdict = judge(name, key, policy.files.flatMap(readKnownHosts))
+  const entries = policy.files.flatMap(readKnownHosts)
+  const verdict = judge(key, matching(name, entries))
   switch (verdict.kind) {
     case 'known':
       return
     case 'revoked':
       throw refusal(
-        `the host key of ${name} is revoked (${verdict.file}:${verdict.line})`,
+        `the host key of ${name} is revoked (${place(verdict.entry)})`,
         `${shown} must not be trusted`,
       )
     case 'changed':
       throw refusal(
-        `THE HOST KEY OF ${name} HAS CHANGED: it is ${shown}, and ${verdict.file}:${verdict.line} has another`,
-        `someone may be in between; if the machine is new, take that line out: ssh-keygen -R '${name}' -f ${verdict.file}`,
+        `THE HOST KEY OF ${name} HAS CHANGED: it is ${shown}, and ${place(verdict.entry)} has another`,
+        `someone may be in between; if the machine is new, take that line out: ssh-keygen -R '${name}' -f ${verdict.entry.file}`,
       )
     case 'unknown':
-      return acceptUnknown(key, shown, policy)
+      if (judge(key, matching(plainName, entries)).kind === 'known') return
+      return acceptUnknown(key, `${shown}${explain(verdict)}`, policy)
   }
+}
+
+/** What the files have instead of the key, as the second half of a sentence. */
+function explain({ others, authority }: Verdict & { kind: 'unknown' }): string {
+  if (authority !== undefined)
+    return `, and its certificates, for which ${place(authority)} vouches, are nothing that cpu can check`
+  const known = others.map(entry => `${keyType(entry.key)} (${place(entry)})`)
+  return known.length === 0 ? '' : `, though by another type it is known: ${known.join(', ')}`
 }
 
 async function acceptUnknown(key: Buffer, shown: string, policy: HostKeyPolicy): Promise<void> {
@@ -86,36 +115,57 @@ async function acceptUnknown(key: Buffer, shown: string, policy: HostKeyPolicy):
       confirm !== undefined &&
       (await confirm(`${name} is not known yet. Its key is ${shown}. Connect, and remember it?`)))
   if (!accepted) throw refusal(`the host key of ${name} is not known: ${shown}`, remedyForUnknown(policy))
-  const file = policy.files[0]
-  if (file === undefined) return
+  remember(key, policy)
+}
+
+function remember(key: Buffer, { name, newKeysFile, hashNames, warn }: HostKeyPolicy): void {
+  if (newKeysFile === undefined) return
+  const salt = randomBytes(20)
+  const written = hashNames
+    ? `|1|${salt.toString('base64')}|${hashName(name, salt).toString('base64')}`
+    : name.toLowerCase()
   try {
-    fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
-    fs.appendFileSync(file, `${name} ${keyType(key)} ${key.toString('base64')}\n`, { mode: 0o600 })
+    fs.mkdirSync(path.dirname(newKeysFile), { recursive: true, mode: 0o700 })
+    const line = `${written} ${keyType(key)} ${key.toString('base64')}\n`
+    fs.appendFileSync(newKeysFile, `${lacksLineEnd(newKeysFile) ? '\n' : ''}${line}`, { mode: 0o600 })
   } catch (error) {
-    policy.warn(`cannot remember the host key of ${name}: ${(error as Error).message}`)
+    warn(`cannot remember the host key of ${name}: ${(error as Error).message}`)
   }
 }
 
-function remedyForUnknown({ strict, confirm, files }: HostKeyPolicy): string | undefined {
-  if (strict === 'ask' && confirm === undefined) {
-    return `add it to ${files[0] ?? 'known_hosts'}, or give it with -hk FILE, or connect once from a terminal`
-  }
-  return strict === 'yes' ? `add it to ${files[0] ?? 'known_hosts'}, or give it with -hk FILE` : undefined
+/** Whether the last line of a file is not ended. */
+function lacksLineEnd(file: string): boolean {
+  return fs.existsSync(file) && /[^\n]$/.test(fs.readFileSync(file, 'latin1'))
+}
+
+function remedyForUnknown({ strict, confirm, newKeysFile }: HostKeyPolicy): string | undefined {
+  const add = `add it to ${newKeysFile ?? 'known_hosts'}, or give it with -hk FILE`
+  if (strict === 'ask' && confirm === undefined) return `${add}, or connect once from a terminal`
+  return strict === 'yes' ? add : undefined
 }
 
 function refusal(message: string, remedy: string | undefined): CpuError {
   return new CpuError('ERR_CPU_HOST_KEY', message, { remedy })
 }
 
-/** Judges a key by entries in order of their files. A revocation wins over everything. */
-function judge(name: string, key: Buffer, entries: readonly KnownHost[]): Verdict {
-  const matching = entries.filter(entry => entry.names.length > 0 && matchesHost(name, entry.names))
-  const same = matching.filter(entry => entry.key.equals(key))
-  const revoked = same.find(entry => entry.revoked)
-  if (revoked !== undefined) return { kind: 'revoked', file: revoked.file, line: revoked.line }
-  if (same.length > 0) return { kind: 'known' }
-  const other = matching.find(entry => !entry.revoked)
-  return other === undefined ? { kind: 'unknown' } : { kind: 'changed', file: other.file, line: other.line }
+function place({ file, line }: KnownHost): string {
+  return `${file}:${line}`
+}
+
+/** Judges a key by the entries of its host, in order of their files. A revocation wins over everything. */
+function judge(key: Buffer, entries: readonly KnownHost[]): Verdict {
+  const same = entries.filter(entry => entry.key.equals(key))
+  const revoked = same.find(({ marker }) => marker === '@revoked')
+  if (revoked !== undefined) return { kind: 'revoked', entry: revoked }
+  const plain = entries.filter(({ marker }) => marker === undefined)
+  if (plain.some(entry => entry.key.equals(key))) return { kind: 'known' }
+  const changed = plain.find(entry => keyType(entry.key) === keyType(key))
+  if (changed !== undefined) return { kind: 'changed', entry: changed }
+  return {
+    kind: 'unknown',
+    others: plain,
+    authority: entries.find(({ marker }) => marker === '@cert-authority'),
+  }
 }
 
 function readKnownHosts(file: string): KnownHost[] {
@@ -135,43 +185,31 @@ export function parseKnownHosts(text: string, file: string): KnownHost[] {
     const fields = line.trim().split(/[ \t]+/)
     if (fields[0] === '' || fields[0]?.startsWith('#')) return []
     const marker = fields[0]?.startsWith('@') ? fields.shift() : undefined
-    if (marker !== undefined && marker !== '@revoked') return []
+    if (marker !== undefined && marker !== '@revoked' && marker !== '@cert-authority') return []
     const [names, , base64] = fields
     if (names === undefined || base64 === undefined) return []
-    return [
-      {
-        file,
-        line: index + 1,
-        revoked: marker === '@revoked',
-        names: names.split(','),
-        key: Buffer.from(base64, 'base64'),
-      },
-    ]
+    return [{ file, line: index + 1, marker, names: names.split(','), key: Buffer.from(base64, 'base64') }]
   })
 }
 
-/** Whether a host's name matches a list of patterns, of which `!pattern` excludes. */
-function matchesHost(name: string, patterns: readonly string[]): boolean {
-  let matched = false
-  for (const pattern of patterns) {
-    if (pattern.startsWith('!')) {
-      if (matchesPattern(name, pattern.slice(1))) return false
-    } else if (matchesPattern(name, pattern)) matched = true
-  }
-  return matched
+function matching(name: string | undefined, entries: readonly KnownHost[]): KnownHost[] {
+  return name === undefined ? [] : entries.filter(({ names }) => matchesHost(name, names))
 }
 
-function matchesPattern(name: string, pattern: string): boolean {
-  const hashed = /^\|1\|([^|]+)\|(.+)$/.exec(pattern)
-  if (hashed !== null) {
-    const [, salt = '', expected = ''] = hashed
-    const actual = createHmac('sha1', Buffer.from(salt, 'base64')).update(name).digest()
-    const wanted = Buffer.from(expected, 'base64')
-    return wanted.length === actual.length && timingSafeEqual(wanted, actual)
-  }
-  const escaped = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*/g, '.*')
-    .replace(/\?/g, '.')
-  return new RegExp(`^${escaped}$`, 'i').test(name)
+/** Hashed names are compared whole, others as patterns, of which `!pattern` excludes. */
+function matchesHost(name: string, names: readonly string[]): boolean {
+  return names[0]?.startsWith('|')
+    ? names.some(hashed => matchesHash(name, hashed))
+    : matchesPatterns(name, names, { ignoreCase: true })
+}
+
+function matchesHash(name: string, hashed: string): boolean {
+  const [, salt = '', expected = ''] = /^\|1\|([^|]+)\|(.+)$/.exec(hashed) ?? []
+  const actual = hashName(name, Buffer.from(salt, 'base64'))
+  const wanted = Buffer.from(expected, 'base64')
+  return wanted.length === actual.length && timingSafeEqual(wanted, actual)
+}
+
+function hashName(name: string, salt: Buffer): Buffer {
+  return createHmac('sha1', salt).update(name.toLowerCase()).digest()
 }

@@ -22,7 +22,10 @@ const tcp = { net: 'tcp', host: '127.0.0.1', port: 40000, family: 4 } as const
 t.test('ssh_config: the name is the first address, vsock also by CID', t => {
   const text = sshConfig('/run/cpu-harness/v', [vsock, tcp])
   t.match(text, /^Host v vsock\/3\n {2}HostName vsock\/3\n {2}Port 17010\n {2}User root\n/)
-  t.match(text, /IdentityFile \/run\/cpu-harness\/v\/id_ed25519\n {2}IdentitiesOnly yes\n/)
+  t.match(
+    text,
+    /IdentityFile \/run\/cpu-harness\/v\/id_ed25519\n {2}IdentitiesOnly yes\n {2}IdentityAgent none\n {2}ProxyJump none\n/,
+  )
   t.match(text, /UserKnownHostsFile \/run\/cpu-harness\/v\/known_hosts\n {2}StrictHostKeyChecking yes\n$/)
   t.match(sshConfig('/run/cpu-harness/v', [tcp]), /^Host v\n {2}HostName 127.0.0.1\n {2}Port 40000\n/)
   t.end()
@@ -35,7 +38,7 @@ t.test("what the client makes of a machine's files", async t => {
   writeSshFiles(directory, keys, [vsock, tcp])
   const files = machineFiles(directory)
   for (const name of ['v', 'vsock/3']) {
-    t.match(hostConfig(name), {
+    t.match(hostConfig({ alias: name, defaultPort: '17010' }), {
       hostName: 'vsock/3',
       port: '17010',
       user: 'root',

@@ -14,7 +14,7 @@ const right = key()
 const wrong = key()
 
 function policy(files: string[], more: Partial<HostKeyPolicy> = {}): HostKeyPolicy {
-  return { name: 'vsock/3', files, strict: 'ask', warn: () => {}, ...more }
+  return { name: 'vsock/3', files, newKeysFile: files[0], strict: 'ask', warn: () => {}, ...more }
 }
 
 t.test('a key that a file holds for the name is right, any other is refused loudly', async t => {

@@ -1,0 +1,65 @@
+// `%h` and its like in values of ssh_config: ssh_config(5), "TOKENS" and "ENVIRONMENT VARIABLES".
+import os from 'node:os'
+import path from 'node:path'
+import { UsageError } from '../errors.js'
+
+/** What tokens stand for, by their letter. */
+export type Tokens = Readonly<Record<string, string>>
+
+export interface TokenSubjects {
+  /** As the user named the host. */
+  readonly alias: string
+  /** Where the connection goes. */
+  readonly host: string
+  readonly port: string
+  /** Who logs in there. */
+  readonly user: string
+  readonly hostKeyAlias?: string | undefined
+}
+
+export function tokensFor({ alias, host, port, user, hostKeyAlias }: TokenSubjects): Tokens {
+  const local = os.userInfo()
+  return {
+    '%': '%',
+    h: host,
+    p: port,
+    r: user,
+    n: alias,
+    k: hostKeyAlias ?? alias,
+    u: local.username,
+    i: String(local.uid),
+    d: os.homedir(),
+    l: os.hostname(),
+    L: os.hostname().split('.')[0] ?? '',
+  }
+}
+
+/** `place` is for messages. Throws UsageError for a token that has no meaning here. */
+export function expandTokens(text: string, tokens: Tokens, place: string): string {
+  return text.replace(/%(.?)/gs, (_, letter: string) => {
+    const value = Object.hasOwn(tokens, letter) ? tokens[letter] : undefined
+    if (value === undefined)
+      throw new UsageError(
+        `${place}: unknown token %${letter}`,
+        `cpu knows ${Object.keys(tokens)
+          .map(known => `%${known}`)
+          .join(' ')}`,
+      )
+    return value
+  })
+}
+
+/** Tokens, `${VARIABLE}`, and `~/` at the start. Throws UsageError. */
+export function expandPath(text: string, tokens: Tokens, place: string): string {
+  const named = text.replace(/\$\{([^}]*)\}/g, (_, name: string) => {
+    const value = process.env[name]
+    if (value === undefined) throw new UsageError(`${place}: there is no variable ${name} in the environment`)
+    return value.replaceAll('%', '%%')
+  })
+  return expandHome(expandTokens(named, tokens, place))
+}
+
+/** `~/` at the start stands for the home directory. */
+export function expandHome(file: string): string {
+  return file.startsWith('~/') ? path.join(os.homedir(), file.slice(2)) : file
+}
