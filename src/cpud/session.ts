@@ -202,8 +202,11 @@ export class Session {
   #leave(exitCode: number): void {
     const { stream } = this.#options
     if (!stream.writable) return
-    stream.exit(exitCode)
-    stream.end()
+    // ssh2 ends with stdout, whatever of stderr still waits for the window.
+    stream.stderr.end(() => {
+      stream.exit(exitCode)
+      stream.end()
+    })
   }
 }
 
