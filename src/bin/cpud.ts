@@ -1,18 +1,20 @@
 #!/usr/bin/env node
 // cpud: argv -> options -> one call -> exit code.
-import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { CPUD_FLAGS, CPUD_HELP } from '../cli/cpud-flags.js'
 import { type FlagValues, parseFlags } from '../cli/flags.js'
 import { renderHelp } from '../cli/help.js'
 import { runMain } from '../cli/main.js'
+import { keysIn } from '../cpud/authorized-keys-file.js'
 import { loadHostKey } from '../cpud/host-key.js'
+import { openKernelLog } from '../cpud/init-log.js'
+import type { KeySource } from '../cpud/login.js'
+import { parseRegistration } from '../cpud/register.js'
 import { serveAsInit, serveUntilSignal } from '../cpud/serve.js'
-import { UsageError } from '../errors.js'
+import { CpuError, UsageError } from '../errors.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
 import { mayMountHere } from '../native/user-namespace.js'
-import { type AuthorizedKey, parseAuthorizedKeys } from '../ssh/authorized-keys.js'
 import { type Address, type Network, toAddress } from '../transport/address.js'
 import { version } from '../version.js'
 
@@ -23,7 +25,7 @@ void runMain('cpud', async argv => {
   if (values.help || values.h) return print(renderHelp(CPUD_FLAGS, CPUD_HELP))
   if (values.version) return print(`cpud ${version()}\n`)
   if (operands[0] !== undefined) throw new UsageError(`unexpected operand ${operands[0]}`)
-  const log = (line: string) => console.error(`cpud: ${line}`)
+  const log = openLog(values.klog)
   const debug = values.d ? log : undefined
   if (values.init) {
     if (!mayMountHere())
@@ -32,12 +34,36 @@ void runMain('cpud', async argv => {
   }
   return serveUntilSignal({
     addresses: addresses(values),
+    keys: authorizedKeys(values, log),
     hostKey: loadHostKey(values.hk ?? path.join(os.homedir(), '.ssh/cpud_host_ed25519')),
-    authorizedKeys: authorizedKeys(values, log),
+    limits: { maxStartups: values['max-startups'], loginGraceMs: values['login-grace'] },
+    registration:
+      values.register === undefined ? undefined : parseRegistration(values.register, values.registerTO),
     log,
     debug,
   })
 })
+
+function openLog(toKernel: boolean): (line: string) => void {
+  const say = (line: string) => console.error(`cpud: ${line}`)
+  if (!toKernel) return say
+  try {
+    const note = openKernelLog()
+    return line => {
+      say(line)
+      note(line)
+    }
+  } catch (cause) {
+    throw new CpuError(
+      'ERR_CPU_KERNEL_LOG',
+      `cannot log to the kernel (-klog): ${(cause as Error).message}`,
+      {
+        cause,
+        remedy: 'run cpud as root, or leave -klog out',
+      },
+    )
+  }
+}
 
 function addresses({ net, addr, sp }: Values): Address[] {
   const networks: readonly Network[] = net.length === 0 ? ['tcp'] : net
@@ -49,23 +75,22 @@ function addresses({ net, addr, sp }: Values): Address[] {
   })
 }
 
-function authorizedKeys(values: Values, log: (line: string) => void): readonly AuthorizedKey[] | undefined {
-  if (values['insecure-no-auth']) return undefined
-  if (values.pk === undefined) {
+function authorizedKeys(
+  { pk, 'insecure-no-auth': anybody }: Values,
+  log: (line: string) => void,
+): KeySource | undefined {
+  if (anybody) {
+    if (pk === undefined) return undefined
+    throw new UsageError('-pk and -insecure-no-auth contradict each other', 'leave one of them out')
+  }
+  if (pk === undefined) {
     throw new UsageError(
       'who may log in is not said',
       'give -pk FILE (authorized_keys), or -insecure-no-auth for everybody',
     )
   }
-  let text: string
-  try {
-    text = fs.readFileSync(values.pk, 'utf8')
-  } catch (error) {
-    throw new UsageError(`cannot read ${values.pk} (-pk): ${(error as Error).message}`)
-  }
-  const { keys, problems } = parseAuthorizedKeys(text)
-  for (const problem of problems) log(problem)
-  if (keys.length === 0) throw new UsageError(`${values.pk} holds no key that could log in`)
+  const keys = keysIn(pk, log)
+  if (keys().length === 0) throw new UsageError(`${pk} (-pk) holds no key that could log in`)
   return keys
 }
 

@@ -1,75 +1,69 @@
 // One SSH connection: who it is, the ways back it asked for, its sessions.
-import type { Duplex } from 'node:stream'
 import type ssh2 from 'ssh2'
 import type { UserNamespace } from '../native/user-namespace.js'
 import { VsockSocket } from '../native/vsock.js'
-import type { AuthorizedKey } from '../ssh/authorized-keys.js'
 import { ReceivedEnvironment } from '../ssh/exec-request.js'
+import { type Arrival, DISCONNECT_TIMEOUT_MS } from './arrivals.js'
+import { guardChannel, releaseSession } from './channel-guard.js'
+import { type KeySource, Login } from './login.js'
 import { type PtyRequest, Session } from './session.js'
 
 export interface ConnectionOptions {
-  readonly authorizedKeys: readonly AuthorizedKey[] | undefined
-  /** For the log. */
-  readonly peer: string
-  /** What the connection runs over. */
-  readonly stream: Duplex
+  /** Who may log in; undefined lets anybody in. */
+  readonly keys: KeySource | undefined
   /** Of sessions, where cpud may not mount. */
   readonly userNamespace?: UserNamespace | undefined
-  readonly log: (line: string) => void
 }
 
+/** Of all sessions that are open. */
 const MAX_ENVIRONMENT_BYTES = 8 * 1024 * 1024
+const MAX_SESSIONS = 64
 const MAX_FORWARDS = 64
 const FIRST_FORWARD_PORT = 20_000
-const DISCONNECT_TIMEOUT_MS = 1000
 
 export class Connection {
   readonly #client: ssh2.Connection
-  readonly #options: ConnectionOptions
+  readonly #arrival: Arrival
+  readonly #login: Login
+  readonly #userNamespace: UserNamespace | undefined
   /** Ports that stand for ways back through this very connection; none is open on this machine. */
   readonly #forwards = new Map<number, string>()
+  /** Whatever was sent to it, and is kept. */
+  readonly #channels = new Map<ssh2.Session, ReceivedEnvironment>()
   readonly #sessions = new Set<Session>()
 
-  constructor(client: ssh2.Connection, options: ConnectionOptions) {
+  constructor(client: ssh2.Connection, arrival: Arrival, { keys, userNamespace }: ConnectionOptions) {
     this.#client = client
-    this.#options = options
-    client.on('authentication', context => this.#authenticate(context))
+    this.#arrival = arrival
+    this.#login = new Login(keys, arrival)
+    this.#userNamespace = userNamespace
+    client.on('authentication', context => this.#login.decide(context))
     client.on('request', (accept, reject, name, info) => {
       if (name === 'tcpip-forward') this.#forward(info as ssh2.TcpipBindInfo, accept, reject)
       else reject?.()
     })
-    client.on('session', accept => this.#open(accept()))
-    client.on('error', error => {
-      options.log(`${options.peer}: ${error.message}`)
-      // ssh2 only ends it, which a peer that has fallen silent never answers.
-      options.stream.destroy()
+    client.on('session', (accept, reject) => {
+      if (this.#channels.size >= MAX_SESSIONS) return reject()
+      this.#open(accept())
     })
-    client.once('ready', () => options.log(`${options.peer}: connected`))
-    client.once('close', () => void this.#endSessions())
+    // ssh2 only ends it, which a peer that has fallen silent never answers.
+    client.on('error', error => arrival.fail(error.message))
+    client.once('ready', () => arrival.log(`connected: ${this.#login.who}`))
+    client.once('close', () => {
+      for (const channel of this.#channels.keys()) releaseSession(client, channel)
+      void this.#endSessions()
+    })
   }
 
   /** Ends the sessions, then the connection. */
   async close(): Promise<void> {
     await this.#endSessions()
     this.#client.end()
-    setTimeout(() => this.#options.stream.destroy(), DISCONNECT_TIMEOUT_MS).unref()
+    setTimeout(() => this.#arrival.dismiss(), DISCONNECT_TIMEOUT_MS).unref()
   }
 
   async #endSessions(): Promise<void> {
     await Promise.all([...this.#sessions].map(session => session.hangUp()))
-  }
-
-  #authenticate(context: ssh2.AuthContext): void {
-    const { authorizedKeys } = this.#options
-    if (authorizedKeys === undefined) return context.accept()
-    if (context.method !== 'publickey') return context.reject(['publickey'])
-    const { key: offered, blob, signature, hashAlgo } = context
-    const known = authorizedKeys.find(({ blob }) => blob.equals(offered.data))
-    if (known === undefined) return context.reject(['publickey'])
-    // Without a signature the client only asks whether the key would do.
-    if (signature === undefined || blob === undefined) return context.accept()
-    if (known.key.verify(blob, signature, hashAlgo) === true) return context.accept()
-    context.reject(['publickey'])
   }
 
   /** A forward stays inside this connection: no other process on this machine can reach the user's files. */
@@ -86,30 +80,26 @@ export class Connection {
 
   #open(channel: ssh2.Session): void {
     const environment = new ReceivedEnvironment()
+    this.#channels.set(channel, environment)
     let pty: PtyRequest | undefined
     let session: Session | undefined
-    const start = (stream: ssh2.ServerChannel, command: string) => {
-      session = new Session({
-        client: this.#client,
-        stream,
-        command,
-        environment,
-        pty,
-        peerCid: peerCidOf(this.#options.stream),
-        forwards: this.#forwards,
-        userNamespace: this.#options.userNamespace,
-        log: line => this.#options.log(`${this.#options.peer}: ${line}`),
-      })
-      const current = session
-      this.#sessions.add(current)
-      void current.run().finally(() => this.#sessions.delete(current))
+    const start = (stream: ssh2.ServerChannel | undefined, command: string) => {
+      // ssh2 gives none where one runs already, or the client has closed the channel.
+      if (stream !== undefined) session = this.#start(stream, command, environment, pty)
     }
-    channel.on('env', (accept, _reject, info) => {
+    channel.on('close', () => {
+      this.#channels.delete(channel)
+      releaseSession(this.#client, channel)
+    })
+    channel.on('env', (accept, reject, info) => {
+      if (session !== undefined) return reject?.()
       environment.set(info.key, info.val)
-      if (environment.bytes > MAX_ENVIRONMENT_BYTES) this.#client.end()
+      if (this.#environmentBytes() > MAX_ENVIRONMENT_BYTES)
+        this.#arrival.fail('sends too large an environment')
       else accept?.()
     })
-    channel.on('pty', (accept, _reject, info) => {
+    channel.on('pty', (accept, reject, info) => {
+      if (!this.#login.options.pty) return reject?.()
       const { rows, cols: columns, modes } = info
       pty = {
         rows,
@@ -130,9 +120,39 @@ export class Connection {
     channel.on('exec', (accept, _reject, { command }) => start(accept(), command))
     channel.on('shell', accept => start(accept(), ''))
   }
+
+  #environmentBytes(): number {
+    let bytes = 0
+    for (const environment of this.#channels.values()) bytes += environment.bytes
+    return bytes
+  }
+
+  #start(
+    stream: ssh2.ServerChannel,
+    command: string,
+    environment: ReceivedEnvironment,
+    pty: PtyRequest | undefined,
+  ): Session {
+    guardChannel(stream)
+    const session = new Session({
+      client: this.#client,
+      stream,
+      command,
+      environment,
+      permissions: this.#login.options,
+      pty,
+      peerCid: peerCidOf(this.#arrival),
+      forwards: this.#forwards,
+      userNamespace: this.#userNamespace,
+      log: line => this.#arrival.log(line),
+    })
+    this.#sessions.add(session)
+    void session.run().finally(() => this.#sessions.delete(session))
+    return session
+  }
 }
 
 /** Of a client that came over vsock. */
-function peerCidOf(stream: Duplex): number | undefined {
+function peerCidOf({ stream }: Arrival): number | undefined {
   return stream instanceof VsockSocket ? stream.remoteCid : undefined
 }

@@ -2,19 +2,15 @@
 // listeners hand it what they accept.
 import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
-import type { UserNamespace } from '../native/user-namespace.js'
 import { encryptsNatively, SLOW_ENCRYPTION, serverCiphers, thisProcessor } from '../ssh/algorithms.js'
-import type { AuthorizedKey } from '../ssh/authorized-keys.js'
 import { batchWrites } from '../ssh/batch-writes.js'
-import { Connection } from './connection.js'
+import type { Peer } from '../transport/listen.js'
+import { type Arrival, type ArrivalLimits, Arrivals, stage } from './arrivals.js'
+import { Connection, type ConnectionOptions } from './connection.js'
 
-export interface DaemonOptions {
+export interface DaemonOptions extends ConnectionOptions, ArrivalLimits {
   /** OpenSSH private keys, the text of their files. */
   readonly hostKeys: readonly (string | Buffer)[]
-  /** Who may log in; undefined lets anybody in. */
-  readonly authorizedKeys: readonly AuthorizedKey[] | undefined
-  /** Of sessions, where this process may not mount. */
-  readonly userNamespace?: UserNamespace | undefined
   readonly log: (line: string) => void
   readonly debug?: ((line: string) => void) | undefined
 }
@@ -22,70 +18,64 @@ export interface DaemonOptions {
 /** The software version in our SSH banner. */
 export const SERVER_IDENT = 'cpu-harness'
 
-const LOGIN_GRACE_MS = 60_000
-const MAX_UNAUTHENTICATED = 64
 const KEEPALIVE_INTERVAL_MS = 15_000
 
 export class Daemon implements AsyncDisposable {
   readonly #options: DaemonOptions
   readonly #server: ssh2.Server
+  readonly #arrivals: Arrivals
+  /** By their streams, which is all that ssh2 gives back. */
+  readonly #arrivalOf = new WeakMap<Duplex, Arrival>()
   readonly #connections = new Set<Connection>()
-  #unauthenticated = 0
   #closing = false
 
   constructor(options: DaemonOptions) {
     this.#options = options
+    this.#arrivals = new Arrivals(options, options.log)
     this.#server = new ssh2.Server(
       {
         hostKeys: [...options.hostKeys],
         ident: SERVER_IDENT,
-        algorithms: { cipher: serverCiphers(thisProcessor()) },
+        // Without compression: 30 KB of it can be 30 MB.
+        algorithms: { cipher: serverCiphers(thisProcessor()), compress: ['none'] },
         keepaliveInterval: KEEPALIVE_INTERVAL_MS,
         keepaliveCountMax: 3,
         debug: options.debug,
       } as ssh2.ServerConfig,
-      (client, info) => this.#connected(client, info),
+      client => this.#greeted(client),
     )
   }
 
-  /** Takes a connected stream over. Streams beyond the limit of unauthenticated ones are closed at once. */
-  accept(stream: Duplex): void {
-    stream.on('error', () => stream.destroy())
-    if (this.#closing || this.#unauthenticated >= MAX_UNAUTHENTICATED) return void stream.destroy()
-    this.#unauthenticated++
-    let counted = true
-    const settle = () => {
-      clearTimeout(grace)
-      if (counted) this.#unauthenticated--
-      counted = false
-    }
-    const grace = setTimeout(() => stream.destroy(), LOGIN_GRACE_MS)
-    stream.once('close', settle)
-    stream.once(AUTHENTICATED, settle)
+  /** Takes a connected stream over. */
+  accept(stream: Duplex, peer: Peer): void {
+    if (this.#closing) return void stream.destroy()
+    const arrival = this.#arrivals.admit(stream, peer)
+    this.#arrivalOf.set(stream, arrival)
     batchWrites(stream)
     this.#server.injectSocket(stream as never)
+    arrival.watchUnread()
   }
 
-  #connected(client: ssh2.Connection, info: ssh2.ClientInfo): void {
-    const peer = info.port === undefined ? (info.ip ?? 'unix') : `${info.ip}:${info.port}`
-    const stream = streamOf(client)
-    const connection = new Connection(client, { ...this.#options, peer, stream })
+  #greeted(client: ssh2.Connection): void {
+    const arrival = this.#arrivalOf.get(streamOf(client))!
+    arrival.stage = stage.greeted
+    const connection = new Connection(client, arrival, this.#options)
     this.#connections.add(connection)
-    client.once('ready', () => stream.emit(AUTHENTICATED))
     client.once('handshake', () => {
-      if (encryptsNatively(client) === false) this.#options.log(`${peer}: encrypted ${SLOW_ENCRYPTION}`)
+      arrival.stage = stage.keyed
+      if (encryptsNatively(client) === false) arrival.log(`encrypted ${SLOW_ENCRYPTION}`)
     })
+    client.once('ready', () => this.#arrivals.settle(arrival))
     client.once('close', () => this.#connections.delete(connection))
   }
 
   /** Ends every session (HUP, then KILL) and connection. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true
+    this.#arrivals.close()
     await Promise.all([...this.#connections].map(connection => connection.close()))
   }
 }
-
-const AUTHENTICATED = Symbol('authenticated')
 
 /** ssh2 keeps the socket to itself; its own examples reach for it the same way. */
 function streamOf(client: ssh2.Connection): Duplex {

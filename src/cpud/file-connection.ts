@@ -14,6 +14,7 @@ import type { ProgramRequest } from '../native/spawn.js'
 import { connectVsock } from '../native/vsock.js'
 import type { DirectFiles } from '../ssh/exec-request.js'
 import { joinChannel } from '../ssh/join.js'
+import { guardChannel } from './channel-guard.js'
 
 /** Until closed, what the kernel writes to its descriptor goes to the client's file server, and back. */
 export interface FileConnection {
@@ -147,6 +148,7 @@ function connectThroughSsh(
     client.forwardOut(forward.host, forward.port, '127.0.0.1', forward.port, (error, channel) => {
       if (error !== undefined)
         return reject(new Error(`the client refuses the connection to its files: ${error.message}`))
+      guardChannel(channel)
       try {
         resolve(joinKernel(channel, greeting(forward.nonce, ids)))
       } catch (failure) {

@@ -1,6 +1,6 @@
-// Log lines of PID 1: to the kernel's log (dmesg and console), stamped and kept, or to stderr without it.
+// Log lines in the kernel's log (dmesg and console), stamped and kept: of PID 1, and with -klog.
 
-import { openSync, writeFileSync, writeSync } from 'node:fs'
+import { constants, openSync, writeFileSync, writeSync } from 'node:fs'
 
 /** Priorities of syslog(2). */
 export const logLevel = { error: 3, warning: 4, info: 6 } as const
@@ -16,27 +16,29 @@ export function liftKernelLogLimit(): void {
   }
 }
 
-/** Opens /dev/kmsg, where there is one. Never throws, nor does the returned function. */
-export function openKernelLog(path = '/dev/kmsg'): Log {
-  const fd = tryOpen(path)
-  return (text, level = logLevel.info) => {
-    for (const line of text.split('\n')) write(fd, line, level)
+export const KERNEL_LOG = '/dev/kmsg'
+
+/** Opens the kernel's log for PID 1, which has stderr where there is none. Never throws, nor does the returned function. */
+export function openInitLog(path = KERNEL_LOG): Log {
+  try {
+    return openKernelLog(path)
+  } catch {
+    return line => write(2, `cpud: ${line}\n`)
   }
 }
 
-function tryOpen(path: string): number | undefined {
-  try {
-    return openSync(path, 'w')
-  } catch {
-    return undefined
+/** Opens the kernel's log. Throws what open(2) says; the returned function never throws. */
+export function openKernelLog(path = KERNEL_LOG): Log {
+  const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND)
+  return (text, level = logLevel.info) => {
+    for (const line of text.split('\n')) write(fd, `<${level}>cpud: ${line}\n`)
   }
 }
 
 /** One write(2) is one record. */
-function write(fd: number | undefined, line: string, level: number): void {
+function write(fd: number, record: string): void {
   try {
-    if (fd === undefined) writeSync(2, `cpud: ${line}\n`)
-    else writeSync(fd, `<${level}>cpud: ${line}\n`)
+    writeSync(fd, record)
   } catch {
     // There is nobody left to tell.
   }

@@ -9,7 +9,7 @@ import * as system from '../native/system.js'
 import { formatAddress } from '../transport/address.js'
 import type { GuestConfig, GuestNetwork } from './guest-config.js'
 import { GuestControl, type GuestEvent, type GuestRequest } from './guest-control.js'
-import { type Log, liftKernelLogLimit, logLevel, openKernelLog } from './init-log.js'
+import { type Log, liftKernelLogLimit, logLevel, openInitLog } from './init-log.js'
 import { mountSystem } from './init-mounts.js'
 import type { Service } from './serve.js'
 
@@ -29,7 +29,7 @@ export async function runInit(
 ): Promise<never> {
   const problems = mountSystem()
   liftKernelLogLimit()
-  const init = new Init(openKernelLog())
+  const init = new Init(openInitLog())
   init.guard()
   for (const problem of problems) init.warn(problem)
   try {

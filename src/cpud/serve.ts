@@ -3,21 +3,30 @@ import fs from 'node:fs'
 import { CpuError } from '../errors.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
 import { mayMountHere, type UserNamespace, userNamespaceHere } from '../native/user-namespace.js'
-import { type AuthorizedKey, parseAuthorizedKeys } from '../ssh/authorized-keys.js'
+import { parseAuthorizedKeys } from '../ssh/authorized-keys.js'
 import { type Address, formatAddress } from '../transport/address.js'
 import { type Listener, listen } from '../transport/listen.js'
+import type { ArrivalLimits } from './arrivals.js'
 import { Daemon } from './daemon.js'
 import { GUEST_CONFIG_PATH, type GuestConfig, parseGuestConfig } from './guest-config.js'
 import { runInit } from './init.js'
+import type { KeySource } from './login.js'
+import { type Registration, register } from './register.js'
 
 export interface ServeOptions {
   readonly addresses: readonly Address[]
   /** OpenSSH private key. */
   readonly hostKey: string
-  readonly authorizedKeys: readonly AuthorizedKey[] | undefined
+  /** Who may log in; undefined lets anybody in. */
+  readonly keys: KeySource | undefined
+  readonly limits?: ArrivalLimits
+  /** Whom to tell when it listens. */
+  readonly registration?: Registration | undefined
   readonly log: (line: string) => void
   readonly debug?: ((line: string) => void) | undefined
 }
+
+const DEFAULT_LIMITS: ArrivalLimits = { maxStartups: 64, loginGraceMs: 60_000 }
 
 /** A daemon with its listeners. Disposing ends sessions and listeners. */
 export interface Service extends AsyncDisposable {
@@ -27,20 +36,21 @@ export interface Service extends AsyncDisposable {
 /** Starts listening everywhere; an address that cannot be had is logged, and fatal only if none can. */
 export async function startService(options: ServeOptions): Promise<Service> {
   const userNamespace = mayMountHere() ? undefined : userNamespaceHere()
-  const daemon = new Daemon({ ...options, hostKeys: [options.hostKey], userNamespace })
+  const { keys, limits = DEFAULT_LIMITS, log, debug } = options
+  const daemon = new Daemon({ ...limits, keys, hostKeys: [options.hostKey], userNamespace, log, debug })
   const attempts = await Promise.allSettled(
-    options.addresses.map(address => listen(address, stream => daemon.accept(stream))),
+    options.addresses.map(address => listen(address, (stream, peer) => daemon.accept(stream, peer))),
   )
   const listeners: Listener[] = []
   for (const attempt of attempts) {
     if (attempt.status === 'fulfilled') listeners.push(attempt.value)
-    else if (attempts.length > 1) options.log((attempt.reason as Error).message)
+    else if (attempts.length > 1) log((attempt.reason as Error).message)
   }
   const failure = attempts.find(attempt => attempt.status === 'rejected')
   if (listeners.length === 0)
     throw failure?.reason ?? new CpuError('ERR_CPU_LISTEN', 'there is no address to listen on')
-  for (const { address } of listeners) options.log(`listening on ${formatAddress(address)}`)
-  if (userNamespace !== undefined) options.log(describeNamespace(userNamespace))
+  for (const { address } of listeners) log(`listening on ${formatAddress(address)}`)
+  if (userNamespace !== undefined) log(describeNamespace(userNamespace))
   return {
     addresses: listeners.map(listener => listener.address),
     async [Symbol.asyncDispose]() {
@@ -61,6 +71,7 @@ function describeNamespace({ subordinate }: UserNamespace): string {
 /** Serves until TERM or INT; then sessions are hung up. Resolves to the exit code. */
 export async function serveUntilSignal(options: ServeOptions): Promise<number> {
   await using _service = await startService(options)
+  if (options.registration !== undefined) void register(options.registration, options.log)
   const signal = await new Promise<string>(resolve => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
@@ -87,14 +98,14 @@ function startGuestService(
   log: (line: string) => void,
   debug?: (line: string) => void,
 ): Promise<Service> {
-  const { keys, problems } = parseAuthorizedKeys(config.authorizedKeys)
+  const { keys, problems } = parseAuthorizedKeys(config.authorizedKeys, 'authorized_keys')
   for (const problem of problems) log(problem)
   return startService({
     addresses: config.listen.map(({ net, port }) =>
       net === 'vsock' ? { net, cid: VMADDR_CID_ANY, port } : { net, host: '0.0.0.0', port, family: 0 },
     ),
     hostKey: config.hostKey,
-    authorizedKeys: keys,
+    keys: () => keys,
     log,
     debug,
   })

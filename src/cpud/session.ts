@@ -13,9 +13,11 @@ import { workingDirectoryCandidates } from '../namespace/working-directory.js'
 import { type Program, type ProgramExit, type ProgramFailure, spawnProgram } from '../native/spawn.js'
 import { idsInside, type UserNamespace } from '../native/user-namespace.js'
 import type { DirectFiles, ReceivedEnvironment } from '../ssh/exec-request.js'
+import type { KeyOptions } from '../ssh/key-options.js'
 import { executableCandidates } from './executables.js'
 import { connectFiles, type FileConnection } from './file-connection.js'
 import { widenReadAhead } from './read-ahead.js'
+import { restrictRequest } from './session-request.js'
 import { openStdio, type PtyRequest, type Stdio } from './stdio.js'
 
 export type { PtyRequest } from './stdio.js'
@@ -26,6 +28,8 @@ export interface SessionOptions {
   /** The exec string as ssh2 decoded it; empty for the user's shell. */
   readonly command: string
   readonly environment: ReceivedEnvironment
+  /** What the client's key allows. */
+  readonly permissions: KeyOptions
   readonly pty: PtyRequest | undefined
   /** Of a client that came over vsock. */
   readonly peerCid: number | undefined
@@ -107,7 +111,7 @@ export class Session {
       ninepOptions,
       fstab,
       program: environment,
-    } = this.#options.environment.decode(this.#options.command)
+    } = restrictRequest(this.#options.environment.decode(this.#options.command), this.#options.permissions)
     if (exec.filePort !== undefined)
       this.#files = await this.#connectFiles(exec.filePort, nonce, directFiles, protocols)
     if (this.#closed) throw new Error('the client went away')
@@ -199,8 +203,11 @@ export class Session {
   #leave(exitCode: number): void {
     const { stream } = this.#options
     if (!stream.writable) return
-    stream.exit(exitCode)
-    stream.end()
+    // ssh2 ends with stdout, whatever of stderr still waits for the window.
+    stream.stderr.end(() => {
+      stream.exit(exitCode)
+      stream.end()
+    })
   }
 }
 

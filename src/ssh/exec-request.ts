@@ -98,6 +98,25 @@ export function decodeExec(command: Buffer): ExecRequest {
   return { filePort: undefined, args: first === undefined ? [] : [first, ...rest] }
 }
 
+function withoutPort(command: Buffer): Buffer {
+  const port = /^--?port9p=\d{1,5}( |$)/.exec(command.toString('latin1', 0, 20))
+  return port === null ? command : command.subarray(port[0].length)
+}
+
+/** What a client asks of a session. */
+export interface SessionRequest {
+  readonly exec: ExecRequest
+  /** The exec string, without the port of the files. */
+  readonly command: Buffer
+  readonly nonce: string | undefined
+  readonly directFiles: DirectFiles | undefined
+  readonly protocols: readonly FileProtocol[]
+  readonly ninepOptions: string
+  readonly fstab: string
+  /** The program's environment. */
+  readonly program: Map<string, Buffer>
+}
+
 /** What a server got in `env` requests, taken apart into the protocol's variables and the program's. */
 export class ReceivedEnvironment {
   readonly #plain = new Map<string, string>()
@@ -111,15 +130,7 @@ export class ReceivedEnvironment {
   }
 
   /** Everything that was sent, exactly, together with the exec string if that was sent exactly. */
-  decode(received: string): {
-    exec: ExecRequest
-    nonce: string | undefined
-    directFiles: DirectFiles | undefined
-    protocols: FileProtocol[]
-    ninepOptions: string
-    fstab: string
-    program: Map<string, Buffer>
-  } {
+  decode(received: string): SessionRequest {
     const all = new Map<string, Buffer>()
     for (const [key, value] of this.#plain)
       if (!key.startsWith(EXACT_VARIABLE)) all.set(key, Buffer.from(value))
@@ -134,6 +145,7 @@ export class ReceivedEnvironment {
     const fstab = (take(FSTAB_VARIABLE) ?? forSshd)?.toString() ?? ''
     return {
       exec: decodeExec(command),
+      command: withoutPort(command),
       nonce: take(NONCE_VARIABLE)?.toString(),
       directFiles: parseDirect(take(DIRECT_FILES_VARIABLE)?.toString()),
       protocols: parseProtocols(take(FILE_PROTOCOLS_VARIABLE)?.toString()),

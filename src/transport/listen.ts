@@ -15,8 +15,10 @@ export interface Listener {
 
 /** What is known of who connected. */
 export interface Peer {
-  /** For the log: `192.0.2.7:40000`, `vsock/2:1024`, `unix`. */
+  /** For the log: `192.0.2.7:40000`, `[2001:db8::1]:40000`, `vsock/2:1024`, `unix`. */
   readonly name: string
+  /** Without the port: `192.0.2.7`, `2001:db8::1`, `vsock/2`, `unix`. */
+  readonly address: string
 }
 
 /** Listens on `address` until closed. Throws CpuError ERR_CPU_LISTEN. */
@@ -58,7 +60,10 @@ async function listenVsock(
   onConnection: (stream: Duplex, peer: Peer) => void,
 ): Promise<Listener> {
   const server = createVsockServer(socket =>
-    onConnection(socket, { name: `vsock/${socket.remoteCid}:${socket.remotePort}` }),
+    onConnection(socket, {
+      name: `vsock/${socket.remoteCid}:${socket.remotePort}`,
+      address: `vsock/${socket.remoteCid}`,
+    }),
   )
   server.listen({ cid: address.cid, port: address.port })
   await once(server, 'listening')
@@ -73,8 +78,8 @@ async function listenNet(
 ): Promise<Listener> {
   if (options.path !== undefined) await removeStaleSocket(options.path)
   const server = net.createServer({ allowHalfOpen: false, noDelay: true }, socket => {
-    const { remoteAddress, remotePort } = socket
-    onConnection(socket, { name: remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}` })
+    const peer = address.net === 'tcp' ? tcpPeer(socket) : { name: 'unix', address: 'unix' }
+    onConnection(socket, peer)
   })
   // The socket file, which listen() makes at once, must not be open to others even for a moment.
   const umask = process.umask()
@@ -92,6 +97,12 @@ async function listenNet(
       ? { ...address, port: bound.port }
       : address
   return { address: actual, close: () => closeServer(server) }
+}
+
+/** A socket for both families shows IPv4 addresses as `::ffff:192.0.2.7`. One that is reset already has none. */
+function tcpPeer({ remoteAddress = 'gone', remotePort = 0 }: net.Socket): Peer {
+  const host = remoteAddress.replace(/^::ffff:(?=\d+\.)/, '')
+  return { name: host.includes(':') ? `[${host}]:${remotePort}` : `${host}:${remotePort}`, address: host }
 }
 
 function closeServer(server: { close(callback: () => void): unknown }): Promise<void> {

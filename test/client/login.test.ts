@@ -62,7 +62,7 @@ function askpass(t: Pick<Test, 'teardown'>): string {
 }
 
 t.test('with keys', async t => {
-  const cpud = await startCpud(t, 'unix', { authorizedKeys: publicKeys })
+  const cpud = await startCpud(t, 'unix', { authorize: key => [key, ...publicKeys].join('\n') })
   const passphraseOf = /passphrase of [^:]+: /
 
   for (const kind of KINDS)
@@ -118,7 +118,7 @@ t.test('with keys', async t => {
   })
 
   t.test('a server that hangs up meanwhile ends the question, with the terminal as it was', async t => {
-    const other = await startCpud(t, 'unix', { authorizedKeys: publicKeys })
+    const other = await startCpud(t, 'unix', { authorize: key => [key, ...publicKeys].join('\n') })
     const terminal = startOnTerminal(t, withConfig(t, other, [], ['-key', keyFile('locked_rsa')]), ['true'])
     t.ok(await terminal.shows(passphraseOf))
     other.daemon.kill('SIGKILL')
