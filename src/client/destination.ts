@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { describeError } from '../cli/main.js'
 import { CpuError, UsageError } from '../errors.js'
+import { localUser } from '../local-user.js'
 import { type Identity, readIdentity } from '../ssh/identity.js'
 import { type HostKeyPolicy, parsePublicKey } from '../ssh/known-hosts.js'
 import type { Login } from '../ssh/login-methods.js'
@@ -84,7 +85,7 @@ export function resolveDestination(
     address,
     proxy: proxyOf(given, config, address, warn, depth),
     login: {
-      username: config.user ?? os.userInfo().username,
+      username: config.user ?? localUser().name,
       ...keys(given, config, warn),
       askPassphrase: isInteractive ? askOnTerminal : undefined,
     },

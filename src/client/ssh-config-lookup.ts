@@ -1,9 +1,9 @@
 // What ssh_config files say of one host: Host, Match and Include, the first value of a keyword winning: ssh_config(5).
 // The values come as they are written; ssh-config.ts makes sense of them.
 import { spawnSync } from 'node:child_process'
-import os from 'node:os'
 import path from 'node:path'
 import { UsageError } from '../errors.js'
+import { localUser } from '../local-user.js'
 import { matchesPatterns } from '../ssh/patterns.js'
 import { type ConfigFile, type ConfigLine, expandGlob, readConfigFile } from './ssh-config-file.js'
 import { expandHome, expandTokens, type Tokens, tokensFor } from './ssh-tokens.js'
@@ -96,7 +96,7 @@ class Lookup {
   }
 
   #user(): string {
-    return this.settings.get('user')?.values[0] ?? os.userInfo().username
+    return this.settings.get('user')?.values[0] ?? localUser().name
   }
 
   /** Every criterion is looked at for its form, and run only while all before it hold. */
@@ -136,7 +136,7 @@ class Lookup {
       case 'user':
         return matchesPatterns(this.#user(), list)
       case 'localuser':
-        return matchesPatterns(os.userInfo().username, list)
+        return matchesPatterns(localUser().name, list)
       case 'exec':
         return succeeds(expandTokens(value, this.#tokens(), place))
       default:

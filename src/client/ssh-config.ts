@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { describeError } from '../cli/main.js'
 import { CpuError, UsageError } from '../errors.js'
+import { localUser } from '../local-user.js'
 import { machineDirectories } from '../runtime-directory.js'
 import type { ConfigFile } from './ssh-config-file.js'
 import { type HostQuery, lookUpHost, type Setting } from './ssh-config-lookup.js'
@@ -65,7 +66,7 @@ export function interpretSettings(query: HostQuery, settings: ReadonlyMap<string
     alias,
     host: hostName ?? alias,
     port: word('port') ?? defaultPort,
-    user: user ?? os.userInfo().username,
+    user: user ?? localUser().name,
     hostKeyAlias,
   })
   const paths = (keyword: string) =>

@@ -2,6 +2,7 @@
 import os from 'node:os'
 import path from 'node:path'
 import { UsageError } from '../errors.js'
+import { localUser } from '../local-user.js'
 
 /** What tokens stand for, by their letter. */
 export type Tokens = Readonly<Record<string, string>>
@@ -18,7 +19,7 @@ export interface TokenSubjects {
 }
 
 export function tokensFor({ alias, host, port, user, hostKeyAlias }: TokenSubjects): Tokens {
-  const local = os.userInfo()
+  const local = localUser()
   return {
     '%': '%',
     h: host,
@@ -26,7 +27,7 @@ export function tokensFor({ alias, host, port, user, hostKeyAlias }: TokenSubjec
     r: user,
     n: alias,
     k: hostKeyAlias ?? alias,
-    u: local.username,
+    u: local.name,
     i: String(local.uid),
     d: os.homedir(),
     l: os.hostname(),

@@ -91,6 +91,10 @@ export class Connection {
       this.#channels.delete(channel)
       releaseSession(this.#client, channel)
     })
+    // ssh2 takes the end of stdin for the end of the session, and hears no signals any more.
+    channel.on('eof', () => {
+      Object.assign(channel, { _ending: false })
+    })
     channel.on('env', (accept, reject, info) => {
       if (session !== undefined) return reject?.()
       environment.set(info.key, info.val)

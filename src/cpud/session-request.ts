@@ -1,7 +1,7 @@
 // What is left of a session's request by the key of its client: `command=`, `environment=` and `no-port-forwarding` of
 // sshd(8), "AUTHORIZED_KEYS FILE FORMAT".
-import os from 'node:os'
 import { CpuError } from '../errors.js'
+import { localUser } from '../local-user.js'
 import type { SessionRequest } from '../ssh/exec-request.js'
 import type { KeyOptions } from '../ssh/key-options.js'
 
@@ -29,10 +29,10 @@ function refuseFiles(option: string): CpuError {
 }
 
 function forced(request: SessionRequest, command: string): SessionRequest {
-  const { username, homedir, shell } = os.userInfo()
-  const own = { USER: username, LOGNAME: username, HOME: homedir, PWD: homedir, SHELL: shell ?? '/bin/sh' }
+  const { name, home, shell } = localUser()
+  const own = { USER: name, LOGNAME: name, HOME: home, PWD: home, SHELL: shell }
   const program = new Map<string, Buffer>()
-  for (const [name, value] of Object.entries(own)) program.set(name, Buffer.from(value))
+  for (const [key, value] of Object.entries(own)) program.set(key, Buffer.from(value))
   for (const [name, value] of request.program) if (HARMLESS.test(name)) program.set(name, value)
   if (request.command.length > 0) program.set('SSH_ORIGINAL_COMMAND', request.command)
   return {

@@ -61,6 +61,18 @@ t.test('a signal is sent also when stdin has ended', async t => {
   t.same([await asked, await ended], ['USR2', 0])
 })
 
+t.test('a signal reaches a program whose input has ended', async t => {
+  const cpud = await startCpud(t, 'unix')
+  const script = 'cat; trap "echo got it; exit 9" USR1; echo ready; while :; do sleep 0.1; done'
+  const child = startCpu(cpud, ['sh', '-c', script])
+  const result = collect(child, { timeoutMs: 20_000 })
+  child.stdin!.end()
+  await once(child.stdout!, 'data')
+  child.kill('SIGUSR1')
+  const { code, stdout } = await result
+  t.same([code, stdout.toString()], [9, 'ready\ngot it\n'])
+})
+
 t.test('a second interrupt leaves, whatever the connection does', async t => {
   const cpud = await startCpud(t, 'unix')
   const child = startCpu(cpud, ['sh', '-c', 'trap "" INT; echo ready; sleep 60'])
