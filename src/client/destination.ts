@@ -11,6 +11,7 @@ import type { Login } from '../ssh/login-methods.js'
 import {
   type Address,
   type AddressParts,
+  checkPort,
   DEFAULT_PORT,
   knownHostsName,
   type Network,
@@ -72,6 +73,7 @@ export function resolveDestination(
   const { net, name, defaultPort = DEFAULT_PORT } = given
   const named = net === undefined ? splitHost(name) : { net, host: name }
   const port = given.port ?? named.port
+  checkPort(port)
   const query = {
     alias: configName(named),
     user: given.user,

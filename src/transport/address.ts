@@ -86,6 +86,11 @@ function parsePort(text: string, limit: number): number {
   return port
 }
 
+/** For a port that is none on any transport. */
+export function checkPort(port: number | undefined): void {
+  if (port !== undefined && port < 1) throw portError(port, MAX_U32)
+}
+
 function portError(port: number | string, limit: number): UsageError {
   return new UsageError(`port ${port} is out of range`, `give a number from 1 to ${limit}`)
 }
