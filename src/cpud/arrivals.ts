@@ -68,11 +68,11 @@ export class Arrival {
   }
 }
 
-/** All that are not logged in, the oldest first. */
 export class Arrivals {
   readonly #limits: ArrivalLimits
   readonly #log: (line: string) => void
-  readonly #waiting = new Set<Arrival>()
+  /** All that are not logged in, the oldest first, and what ends their time. */
+  readonly #waiting = new Map<Arrival, NodeJS.Timeout>()
   #dismissed = 0
 
   constructor(limits: ArrivalLimits, log: (line: string) => void) {
@@ -89,17 +89,14 @@ export class Arrivals {
       () => arrival.fail(`no login within ${formatDuration(loginGraceMs)}`),
       loginGraceMs,
     )
-    this.#waiting.add(arrival)
-    stream.once('close', () => {
-      clearTimeout(grace)
-      this.#leave(arrival)
-    })
+    this.#waiting.set(arrival, grace)
+    stream.once('close', () => this.#leave(arrival))
     return arrival
   }
 
   /** Ends all that have not logged in. */
   close(): void {
-    for (const arrival of this.#waiting) arrival.dismiss()
+    for (const arrival of this.#waiting.keys()) arrival.dismiss()
   }
 
   /** It has logged in: neither counted nor timed any more. */
@@ -109,6 +106,7 @@ export class Arrivals {
   }
 
   #leave(arrival: Arrival): void {
+    clearTimeout(this.#waiting.get(arrival))
     this.#waiting.delete(arrival)
     if (this.#dismissed === 0 || this.#waiting.size > this.#limits.maxStartups / 2) return
     this.#log(`${this.#dismissed} connections were closed to make room for others`)
@@ -116,10 +114,11 @@ export class Arrivals {
   }
 
   #makeRoom(): void {
-    const victim = leastPromising([...this.#waiting])
+    const victim = leastPromising([...this.#waiting.keys()])
     if (victim === undefined) return
     if (this.#dismissed++ === 0)
       this.#log(`${this.#limits.maxStartups} connections have not logged in: closing one for each that comes`)
+    clearTimeout(this.#waiting.get(victim))
     this.#waiting.delete(victim)
     victim.dismiss()
   }

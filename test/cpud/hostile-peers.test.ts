@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import t from 'tap'
 import { generateKey } from '../../src/ssh/generate-key.js'
-import { eventually } from '../fixtures/cpu-command.js'
+import { cpu, eventually } from '../fixtures/cpu-command.js'
 import {
   complaints,
   connectRaw,
@@ -29,6 +29,12 @@ t.test('garbage instead of a banner', async t => {
     await once(socket, 'close')
     await expectComplaint(t, target, /^cpud: unix: no SSH banner came$/)
   }
+})
+
+t.test('who has logged in may stay', async t => {
+  const target = await startCpud(t, 'unix', { args: ['-login-grace', '2s'] })
+  const { code, stdout } = await cpu(target, ['sh', '-c', 'sleep 3; echo still here'])
+  t.same([code, stdout.toString()], [0, 'still here\n'])
 })
 
 t.test('a banner without end', async t => {
