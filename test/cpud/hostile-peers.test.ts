@@ -7,6 +7,7 @@ import t from 'tap'
 import { generateKey } from '../../src/ssh/generate-key.js'
 import { cpu, eventually } from '../fixtures/cpu-command.js'
 import {
+  closed,
   complaints,
   connectRaw,
   descriptorsOf,
@@ -26,7 +27,7 @@ t.test('garbage instead of a banner', async t => {
     const target = await startCpud(t, 'unix')
     const socket = connectRaw(t, target).resume()
     socket.write(text)
-    await once(socket, 'close')
+    await closed(socket)
     await expectComplaint(t, target, /^cpud: unix: no SSH banner came$/)
   }
 })
@@ -43,7 +44,7 @@ t.test('a banner without end', async t => {
   socket.write('SSH-2.0-')
   const timer = setInterval(() => socket.write('a'), 10)
   t.teardown(() => clearInterval(timer))
-  await once(socket, 'close')
+  await closed(socket)
   await expectComplaint(t, target, /^cpud: unix: no login within 2s$/)
 })
 
@@ -58,7 +59,7 @@ t.test('a banner, and then nothing, half a packet, or nonsense', async t => {
     const target = await startCpud(t, 'unix', { args: ['-login-grace', '2s'] })
     const socket = connectRaw(t, target).resume()
     socket.write(Buffer.concat([Buffer.from(BANNER), bytes]))
-    await once(socket, 'close')
+    await closed(socket)
     await expectComplaint(t, target, complaint)
   }
 })
