@@ -1,7 +1,7 @@
 // What ssh2 leaves open on the channels of a server, for peers that mean harm or read slowly. It hands each write to the
 // socket however full that is; it never ends with a peer that takes packets of no length; it goes on taking data from a
 // peer that has used its window up; of two streams that wait for the window it continues one; and it keeps a session on
-// which nothing was run for as long as the connection lasts.
+// which nothing was run for as long as the connection lasts. It also takes the end of stdin for the end of the session.
 import type { Duplex } from 'node:stream'
 import type ssh2 from 'ssh2'
 
@@ -46,6 +46,7 @@ interface Channel {
 }
 
 interface BareSession {
+  _ending: boolean
   readonly _channel?: unknown
   readonly _chanInfo: { readonly incoming: { readonly id: number }; readonly outgoing: Outgoing }
 }
@@ -70,6 +71,14 @@ export function guardChannel(stream: ssh2.ServerChannel): void {
     return push(data)
   }
   if (packetSize === 0) client.emit('error', new Error('takes packets of no length'))
+}
+
+/** Goes on hearing signals and window changes when the input has ended. */
+export function hearAfterInput(session: ssh2.Session): void {
+  session.on('eof', () => {
+    const bare = session as unknown as BareSession
+    bare._ending = false
+  })
 }
 
 /** Gives a session up that the peer has closed, or left open, without running anything on it. */

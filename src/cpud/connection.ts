@@ -4,7 +4,7 @@ import type { UserNamespace } from '../native/user-namespace.js'
 import { VsockSocket } from '../native/vsock.js'
 import { ReceivedEnvironment } from '../ssh/exec-request.js'
 import { type Arrival, DISCONNECT_TIMEOUT_MS } from './arrivals.js'
-import { guardChannel, releaseSession } from './channel-guard.js'
+import { guardChannel, hearAfterInput, releaseSession } from './channel-guard.js'
 import { type KeySource, Login } from './login.js'
 import { type PtyRequest, Session } from './session.js'
 
@@ -91,10 +91,7 @@ export class Connection {
       this.#channels.delete(channel)
       releaseSession(this.#client, channel)
     })
-    // ssh2 takes the end of stdin for the end of the session, and hears no signals any more.
-    channel.on('eof', () => {
-      Object.assign(channel, { _ending: false })
-    })
+    hearAfterInput(channel)
     channel.on('env', (accept, reject, info) => {
       if (session !== undefined) return reject?.()
       environment.set(info.key, info.val)

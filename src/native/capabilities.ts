@@ -1,5 +1,5 @@
 // What this process may do beyond its user's rights: capabilities(7). Used by fs/local-tree.ts and by cpud.
-import { readFileSync } from 'node:fs'
+import { readText } from './read-text.js'
 
 /** linux/capability.h */
 export const capability = { dacOverride: 1n, sysAdmin: 21n } as const
@@ -14,12 +14,4 @@ export function isCapable(wanted: bigint): boolean {
 /** Whether that holds for files of every owner: in a user namespace it does for those of its own users only. */
 export function isAmongAllUsers(): boolean {
   return /^\s*0\s+0\s+4294967295\s*$/.test(readText('/proc/self/uid_map'))
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'latin1')
-  } catch {
-    return ''
-  }
 }

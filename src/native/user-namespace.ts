@@ -2,11 +2,12 @@
 // the user (subuid(5)), and writing them (user_namespaces(7)).
 
 import { execFile } from 'node:child_process'
-import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { promisify } from 'node:util'
 import { CpuError } from '../errors.js'
 import { capability, isCapable } from './capabilities.js'
+import { readText } from './read-text.js'
 
 /** A line of uid_map or gid_map: `count` ids from `inside` on are those from `outside` on. */
 export interface IdRange {
@@ -148,15 +149,6 @@ function nameHere(uid: number, gid: number): string | undefined {
     return knownUid === uid && knownGid === gid ? username : undefined
   } catch {
     return undefined
-  }
-}
-
-/** Empty for what cannot be read. */
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
   }
 }
 

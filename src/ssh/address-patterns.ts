@@ -1,5 +1,6 @@
 // Lists of address patterns as `from=` of authorized_keys has them: sshd(8), and ssh_config(5), "PATTERNS".
 import net from 'node:net'
+import { patternExpression } from './patterns.js'
 
 /** Whether an address is in the list: `192.0.2.7`, `2001:db8::1`, `vsock/2`, `unix`. */
 export type AddressPatterns = (address: string) => boolean
@@ -39,12 +40,7 @@ function inSubnet(base: string, length: number, family: net.IPVersion): AddressP
   }
 }
 
-/** `*` is any characters, `?` is one. */
 function wildcard(pattern: string): AddressPatterns {
-  const source = pattern
-    .replace(/[\\^$+.()|[\]{}]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replaceAll('?', '.')
-  const expression = new RegExp(`^${source}$`, 'i')
+  const expression = patternExpression(pattern, 'is')
   return address => expression.test(address)
 }

@@ -1,4 +1,5 @@
-// Patterns and pattern lists: ssh_config(5), "PATTERNS". Used for hosts and users in ssh_config and known_hosts.
+// Patterns and pattern lists: ssh_config(5), "PATTERNS". Used for hosts and users in ssh_config and known_hosts, and addresses in
+// authorized_keys.
 
 /** Whether `text` matches one of `patterns` (`*`, `?`) and none of those that a `!` excludes. */
 export function matchesPatterns(
@@ -11,7 +12,8 @@ export function matchesPatterns(
   return !excluded && patterns.some(pattern => !pattern.startsWith('!') && matches(pattern))
 }
 
-function patternExpression(pattern: string, flags: string): RegExp {
+/** `*` is any characters, `?` is one. */
+export function patternExpression(pattern: string, flags: string): RegExp {
   const escaped = pattern
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
     .replace(/\*+/g, '.*')
