@@ -34,12 +34,13 @@ type Work = (typeof WORKS)[number]
 type Samples = Record<Work, { cold: number[]; warm: number[] }>
 
 /** A protocol and what `-cache` says of it. */
-interface Mode {
+export interface Mode {
   readonly protocol: FileProtocol
   readonly cache: string
 }
 
-const MODES: readonly Mode[] = [
+/** All there are. */
+export const MODES: readonly Mode[] = [
   ...CACHE_MODES.map(cache => ({ protocol: '9p', cache }) as const),
   ...CACHE_POLICIES.map(cache => ({ protocol: 'fuse', cache }) as const),
 ]

@@ -15,13 +15,15 @@ import { GuestSession, runCpu, type Timing } from './guest-session.js'
 import { startSshd, writeSshdFiles } from './guest-sshd.js'
 import { installSystem } from './guest-system.js'
 import { serveFiles, sessionArguments, systemIn, type Way, type WayScene } from './guest-ways.js'
-import { copyNode, copyWorkPrograms, makeWork, type WorkSizes } from './guest-work.js'
-
-export const WORKS = ['find', 'tar', 'read', 'write', 'git', 'python', 'node', 'make'] as const
-export type Work = (typeof WORKS)[number]
-
-/** Those that are done a second time at once, with what the first time left in the guest's caches. */
-const WORKS_AGAIN: ReadonlySet<Work> = new Set(['find', 'tar', 'read', 'git', 'python', 'node'])
+import {
+  copyNode,
+  copyWorkPrograms,
+  makeWork,
+  WORKS,
+  WORKS_AGAIN,
+  type Work,
+  type WorkSizes,
+} from './guest-work.js'
 
 export interface GuestPlan {
   readonly sizes: WorkSizes

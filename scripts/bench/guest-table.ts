@@ -8,18 +8,10 @@ import { probeKvm, probeVhostVsock } from '../../qemu/probe.js'
 import { CpuError } from '../../src/errors.js'
 import { packageRoot } from '../../src/version.js'
 import { startNestedLab } from '../nested-lab.js'
-import {
-  type GuestPlan,
-  type GuestResult,
-  measureGuest,
-  prepareGuest,
-  type Requests,
-  WORKS,
-  type Work,
-} from './guest-host.js'
+import { type GuestPlan, type GuestResult, measureGuest, prepareGuest, type Requests } from './guest-host.js'
 import type { ProcessorTimes } from './guest-profile.js'
 import { ALL_WAYS, WAYS_BY_TCP, WAYS_BY_VSOCK, type Way } from './guest-ways.js'
-import type { WorkSizes } from './guest-work.js'
+import { WORKS, type Work, type WorkSizes, workName } from './guest-work.js'
 import { need } from './needs.js'
 import { median } from './report.js'
 import type { BenchGoal, BenchOptions, BenchRow, BenchTable } from './table.js'
@@ -153,17 +145,6 @@ function asTable(name: string, place: Place, plan: GuestPlan, result: GuestResul
   }
 }
 
-const NAMES: Readonly<Record<Work, (sizes: WorkSizes) => string>> = {
-  find: ({ files }) => `find, ${files} files`,
-  tar: ({ files }) => `tar, ${files} files`,
-  read: ({ mebibytes }) => `read ${mebibytes} MiB`,
-  write: ({ mebibytes }) => `write ${mebibytes} MiB, fsync`,
-  git: ({ files }) => `git status, ${files} files`,
-  python: () => 'python: asyncio, json, email',
-  node: () => 'node -e 1',
-  make: ({ sources }) => `make, ${sources + 1} C files`,
-}
-
 type Samples = NonNullable<GuestResult['times'][Work]>
 
 function workRows(work: Work, { sizes, ways }: GuestPlan, times: Samples): BenchRow[] {
@@ -178,7 +159,7 @@ function workRows(work: Work, { sizes, ways }: GuestPlan, times: Samples): Bench
     ),
     goals: goalsOf(work, pass, ways),
   })
-  const name = NAMES[work](sizes)
+  const name = workName(work, sizes)
   const again = Object.values(times).some(({ warm }) => warm.length > 0)
   return again ? [row(name, 'cold'), row(`${name}, again`, 'warm')] : [row(name, 'cold')]
 }

@@ -13,6 +13,30 @@ export interface WorkSizes {
   readonly sources: number
 }
 
+/** What guest-agent.sh can do with them. */
+export const WORKS = ['find', 'tar', 'read', 'write', 'git', 'python', 'node', 'make'] as const
+export type Work = (typeof WORKS)[number]
+
+/** Those that are done a second time at once, with what the first time left in caches; others remove what they make. */
+export const WORKS_AGAIN: ReadonlySet<Work> = new Set(
+  WORKS.filter(work => work !== 'write' && work !== 'make'),
+)
+
+/** For people. */
+export function workName(work: Work, { files, mebibytes, sources }: WorkSizes): string {
+  const names: Readonly<Record<Work, string>> = {
+    find: `find, ${files} files`,
+    tar: `tar, ${files} files`,
+    read: `read ${mebibytes} MiB`,
+    write: `write ${mebibytes} MiB, fsync`,
+    git: `git status, ${files} files`,
+    python: 'python: asyncio, json, email',
+    node: 'node -e 1',
+    make: `make, ${sources + 1} C files`,
+  }
+  return names[work]
+}
+
 const FILES_PER_DIRECTORY = 20
 const MEBIBYTE = 1 << 20
 const CFLAGS = '-O1'

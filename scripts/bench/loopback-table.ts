@@ -11,7 +11,7 @@ import { CpuError } from '../../src/errors.js'
 import { packageRoot } from '../../src/version.js'
 import { GuestSession, startCpu } from './guest-session.js'
 import { type Sshd, type SshdFiles, startSshd, writeSshdFiles } from './guest-sshd.js'
-import { copyNode, makeWork } from './guest-work.js'
+import { copyNode, makeWork, WORKS, WORKS_AGAIN, type Work, workName } from './guest-work.js'
 import { need } from './needs.js'
 import type { BenchOptions, BenchRow, BenchTable } from './table.js'
 
@@ -19,11 +19,6 @@ type LoopbackOptions = Partial<BenchOptions> & { readonly signal?: AbortSignal |
 
 const WAYS = ['cpu', 'cpu -direct=false', 'sshfs', 'local'] as const
 type Way = (typeof WAYS)[number]
-
-const WORKS = ['find', 'tar', 'read', 'write', 'git', 'python', 'node', 'make'] as const
-type Work = (typeof WORKS)[number]
-/** Begins with what it removes. */
-const ONCE: ReadonlySet<Work> = new Set(['write', 'make'])
 
 const FULL = { files: 5000, mebibytes: 200, sources: 19 }
 const QUICK = { files: 200, mebibytes: 8, sources: 2 }
@@ -127,7 +122,7 @@ async function measure(
         signal?.throwIfAborted()
         const way = WAYS[(repetition + turn) % WAYS.length]!
         await using session = await GuestSession.of(startAgent(scene, way))
-        const { coldMs, warmMs } = await session.work(work, ONCE.has(work) ? 'cold' : 'both')
+        const { coldMs, warmMs } = await session.work(work, WORKS_AGAIN.has(work) ? 'both' : 'cold')
         if (coldMs !== undefined) samples[work][way].cold.push(coldMs)
         if (warmMs !== undefined) samples[work][way].warm.push(warmMs)
         say(`${repetition + 1}/${repeat} ${work}, ${way}: ${Math.round(coldMs ?? 0)} ms`)
@@ -138,18 +133,8 @@ async function measure(
 }
 
 function asTable(sizes: typeof FULL, repeat: number, samples: Samples): BenchTable {
-  const names: Readonly<Record<Work, string>> = {
-    find: `find, ${sizes.files} files`,
-    tar: `tar, ${sizes.files} files`,
-    read: `read ${sizes.mebibytes} MiB`,
-    write: `write ${sizes.mebibytes} MiB, fsync`,
-    git: `git status, ${sizes.files} files`,
-    python: 'python: asyncio, json, email',
-    node: 'node -e 1',
-    make: `make, ${sizes.sources + 1} C files`,
-  }
   const row = (work: Work, pass: 'cold' | 'warm'): BenchRow => ({
-    name: pass === 'cold' ? names[work] : `${names[work]}, again`,
+    name: pass === 'cold' ? workName(work, sizes) : `${workName(work, sizes)}, again`,
     unit: 'ms',
     better: 'lower',
     samples: Object.fromEntries(WAYS.map(way => [way, samples[work][way][pass]])),
@@ -159,9 +144,7 @@ function asTable(sizes: typeof FULL, repeat: number, samples: Samples): BenchTab
     name: 'loopback',
     title: 'Files of this machine over loopback',
     columns: WAYS,
-    rows: WORKS.flatMap(work =>
-      ONCE.has(work) ? [row(work, 'cold')] : [row(work, 'cold'), row(work, 'warm')],
-    ),
+    rows: WORKS.flatMap(work => [row(work, 'cold'), ...(WORKS_AGAIN.has(work) ? [row(work, 'warm')] : [])]),
     notes: [
       `${repeat} repetitions; each way has a new mount for each, so the first pass finds nothing cached behind it`,
       'cpu: FUSE by a unix socket past ssh, and through ssh; sshfs: as it is without options; local: the files themselves',

@@ -147,29 +147,22 @@ t.test('ProxyJump, over one host and over two, each known by a key of its own', 
   t.match(unknown.stderr, /cpu: the host key of first is not known/)
 })
 
+const OVER_INETD = [
+  'Host one',
+  `ProxyCommand ${sshd.inetdCommand}`,
+  JUMP,
+  'Host board',
+  `HostName unix${cpud.host}`,
+  'ProxyJump one',
+]
+
 t.test('a host on the way may have a way of its own', async t => {
-  const config = [
-    'Host one',
-    `ProxyCommand ${sshd.inetdCommand}`,
-    JUMP,
-    'Host board',
-    `HostName unix${cpud.host}`,
-    'ProxyJump one',
-  ]
-  const { code, stderr } = await cpu(target(t, config, `one ${sshd.hostKeys.ecdsa}\n`), ['true'])
+  const { code, stderr } = await cpu(target(t, OVER_INETD, `one ${sshd.hostKeys.ecdsa}\n`), ['true'])
   t.same([code, stderr], [0, ''])
 })
 
 t.test('your files go the same way back', async t => {
-  const config = [
-    'Host one',
-    `ProxyCommand ${sshd.inetdCommand}`,
-    JUMP,
-    'Host board',
-    `HostName unix${cpud.host}`,
-    'ProxyJump one',
-  ]
-  const { flags, ...rest } = target(t, config, `one ${sshd.hostKeys.ecdsa}\n`)
+  const { flags, ...rest } = target(t, OVER_INETD, `one ${sshd.hostKeys.ecdsa}\n`)
   const served = { ...rest, flags: ['-namespace', 'none', ...flags.filter(flag => flag !== '-9p=false')] }
   const file = path.join(t.testdir({ mine: 'a file of mine\n' }), 'mine')
   const { stdout, code } = await cpu(served, ['cat', `/tmp/cpu${file}`])

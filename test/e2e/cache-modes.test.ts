@@ -7,9 +7,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { CACHE_POLICIES } from '../../src/fuse/session.js'
-import type { FileProtocol } from '../../src/namespace/file-protocol.js'
-import { CACHE_MODES } from '../../src/namespace/ninep-mount.js'
+import { MODES, type Mode } from '../../scripts/bench/cache-table.js'
 import { cpu, type Target } from '../fixtures/cpu-command.js'
 import { startGuest } from '../fixtures/guest.js'
 import { type PythonThere, pythonThere } from '../fixtures/python-there.js'
@@ -48,16 +46,6 @@ def fill_database(path, journal):
     count, = other.execute('select count(*) from rows').fetchone()
     return mode, check, count
 `
-
-interface Mode {
-  readonly protocol: FileProtocol
-  readonly cache: string
-}
-
-const MODES: readonly Mode[] = [
-  ...CACHE_MODES.map(cache => ({ protocol: '9p', cache }) as const),
-  ...CACHE_POLICIES.map(cache => ({ protocol: 'fuse', cache }) as const),
-]
 
 function flagsOf({ protocol, cache }: Mode): string[] {
   return ['-files', protocol, '-cache', cache]
