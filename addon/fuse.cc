@@ -73,9 +73,11 @@ class Pump {
     for (;;) {
       pollfd watched[] = {{fuse_, POLLIN, 0}, {drained_ ? -1 : stop_, POLLIN, 0}};
       if (poll(watched, 2, drained_ ? kDrainIntervalMs : -1) < 0 && errno != EINTR) break;
-      const auto now = std::chrono::steady_clock::now();
-      if (drained_ && deadline == never) deadline = now + kMaxDrain;
-      if (notifier_ended_ && now > deadline) break;
+      if (drained_) {
+        const auto now = std::chrono::steady_clock::now();
+        if (deadline == never) deadline = now + kMaxDrain;
+        if (notifier_ended_ && now > deadline) break;
+      }
       if (watched[1].revents != 0) {
         Drain();
         continue;
