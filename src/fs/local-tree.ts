@@ -9,6 +9,7 @@
 
 import { binding } from '../native/binding.js'
 import { capability, isAmongAllUsers, isCapable } from '../native/capabilities.js'
+import { Exports } from './exports.js'
 import { type Failure, failure } from './failure.js'
 import { DescriptorBudget, type Inode, InodeTable } from './inode-table.js'
 import { openLocalWatcher } from './local-watcher.js'
@@ -30,6 +31,8 @@ import {
 
 export interface LocalTreeOptions {
   readonly readOnly?: boolean
+  /** Absolute paths from the root: all that is shown, with bare directories on the way; everything by default. */
+  readonly only?: readonly ByteString[] | undefined
   /** How many descriptors the tree may use; three quarters of the process's limit by default. */
   readonly maxDescriptors?: number
   /** How many directories may be watched for changes. */
@@ -59,6 +62,7 @@ export class LocalTree implements FileTree {
   readonly #table: InodeTable
   readonly #budget: DescriptorBudget
   readonly #locks: Locks
+  readonly #exports: Exports
   readonly #options: LocalTreeOptions
 
   constructor(table: InodeTable, budget: DescriptorBudget, options: LocalTreeOptions) {
@@ -67,6 +71,7 @@ export class LocalTree implements FileTree {
     this.#table = table
     this.#budget = budget
     this.#locks = new Locks(table, this.isReadOnly)
+    this.#exports = new Exports(table.root, options.only ?? ['/'])
   }
 
   share(): LocalTree {
@@ -87,12 +92,17 @@ export class LocalTree implements FileTree {
   lookup(directory: Inode, name: ByteString): Inode | Failure {
     if (directory.kind !== 'directory') return failure.ENOTDIR
     if (name === '..') return this.#parent(directory)
+    if (!this.#exports.shows(directory, name)) return failure.ENOENT
     const depth = this.#table.depthBelow(directory)
     if (depth < 0) return depth
     const directoryFd = this.#table.descriptor(directory)
     if (directoryFd < 0) return directoryFd
     const fd = this.#table.openDescriptor(() => binding.fsLookup(directoryFd, name, this.#table.identity))
-    return fd < 0 ? fd : this.#table.adopt(fd, directory, name)
+    if (fd < 0) return fd
+    const node = this.#table.adopt(fd, directory, name)
+    if (this.#exports.found(directory, name, node)) return node
+    this.release(node)
+    return failure.ENOENT
   }
 
   #parent(directory: Inode): Inode | Failure {
@@ -116,7 +126,8 @@ export class LocalTree implements FileTree {
   }
 
   setAttributes(node: Inode, change: AttributeChange, file?: LocalFile): number {
-    if (this.isReadOnly) return failure.EROFS
+    const refusal = this.#refuseChange(node)
+    if (refusal < 0) return refusal
     const fd = this.#table.descriptor(node)
     if (fd < 0) return fd
     const { mode, uid, gid, size } = change
@@ -284,7 +295,9 @@ export class LocalTree implements FileTree {
     // The root's real parent is not the other side's business.
     const parent = (node.parent ?? node).id
     const version = node.isSynthetic ? 0 : 1
-    return binding.fsReaddir(file.fd, cookie, into, at, count, node.device.prefix, parent, version)
+    return this.#exports.list(node, cookie, into, at, from =>
+      binding.fsReaddir(file.fd, from, into, at, count, node.device.prefix, parent, version),
+    )
   }
 
   makeDirectory(directory: Inode, name: ByteString, mode: number): Inode | Failure {
@@ -366,9 +379,14 @@ export class LocalTree implements FileTree {
   }
 
   #directoryForChange(directory: Inode): number {
+    const refusal = this.#refuseChange(directory)
+    if (refusal < 0) return refusal
+    return directory.kind === 'directory' ? this.#table.descriptor(directory) : failure.ENOTDIR
+  }
+
+  #refuseChange(node: Inode): number {
     if (this.isReadOnly) return failure.EROFS
-    if (directory.kind !== 'directory') return failure.ENOTDIR
-    return this.#table.descriptor(directory)
+    return this.#exports.isBare(node) ? failure.EACCES : 0
   }
 
   lock(file: LocalFile, owner: LockOwner, region: LockRegion): number {
@@ -391,13 +409,15 @@ export class LocalTree implements FileTree {
 
   listXattrs(node: Inode): Uint8Array | Failure {
     const list = this.#fetch(node, (fd, into) => binding.fsListXattr(fd, into))
-    if (typeof list === 'number') return list === failure.EOPNOTSUPP ? new Uint8Array() : list
+    if (list === failure.EOPNOTSUPP || list === failure.ENODATA) return new Uint8Array()
+    if (typeof list === 'number') return list
     const names = Buffer.from(list).toString('latin1').split('\0')
     const visible = names.filter(name => name.startsWith(userPrefix)).map(name => `${name}\0`)
     return Buffer.from(visible.join(''), 'latin1')
   }
 
   #fetch(node: Inode, call: (fd: number, into: Uint8Array) => number): Uint8Array | Failure {
+    if (this.#exports.isBare(node)) return failure.ENODATA
     const fd = this.#table.descriptor(node)
     if (fd < 0) return fd
     const size = call(fd, new Uint8Array())
@@ -418,7 +438,8 @@ export class LocalTree implements FileTree {
   }
 
   #forXattrChange(node: Inode, name: ByteString): number {
-    if (this.isReadOnly) return failure.EROFS
+    const refusal = this.#refuseChange(node)
+    if (refusal < 0) return refusal
     // `security.` and `trusted.` attributes mean something to this machine that a guest has no say in.
     if (!name.startsWith(userPrefix)) return failure.EOPNOTSUPP
     return this.#table.descriptor(node)
@@ -430,7 +451,8 @@ export class LocalTree implements FileTree {
 
   watch(onChange: (change: TreeChange) => void): TreeWatcher | undefined {
     const descriptorOf = (directory: Inode) => this.#table.descriptor(directory)
-    return openLocalWatcher(descriptorOf, onChange, this.#options.maxWatched)
+    const tell = (change: TreeChange) => this.#exports.tells(change) && onChange(change)
+    return openLocalWatcher(descriptorOf, tell, this.#options.maxWatched)
   }
 
   dispose(): void {

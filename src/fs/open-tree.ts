@@ -2,10 +2,12 @@
 
 import { openLocalTree } from './local-tree.js'
 import { openPathTree } from './path-tree.js'
-import type { FileTree } from './tree.js'
+import type { ByteString, FileTree } from './tree.js'
 
 export interface OpenTreeOptions {
   readonly readOnly?: boolean
+  /** Absolute paths from the root: all that is shown, with bare directories on the way; everything by default. */
+  readonly only?: readonly ByteString[] | undefined
 }
 
 /** Serves `localPath`, a directory; throws a SystemError when it can not be opened. The caller disposes of it. */

@@ -6,8 +6,8 @@ import fs from 'node:fs'
 import { type Failure, failure } from './failure.js'
 import { statsOf } from './path-attributes.js'
 import type { PathFile, PathNode, PathTable } from './path-nodes.js'
-import { attempt, bytes, directoryRecordPrefix, putDirectoryRecord, status } from './path-system.js'
-import type { ByteString } from './tree.js'
+import { attempt, bytes, putDirectoryRecord, status } from './path-system.js'
+import { type ByteString, directoryRecordPrefix } from './tree.js'
 
 /** Names that are remembered, of all directories together. */
 const maxNames = 1_000_000

@@ -4,7 +4,7 @@
 import fs from 'node:fs'
 import { errnoNumber } from '../linux/errno.js'
 import { type Failure, failure } from './failure.js'
-import { type ByteString, openFlag, statfsRecordSize, type Time } from './tree.js'
+import { type ByteString, directoryRecordPrefix, openFlag, statfsRecordSize, type Time } from './tree.js'
 
 export const modeTypeMask = 0o170000
 export const permissionMask = 0o7777
@@ -164,9 +164,6 @@ export function putStatfs(stats: fs.BigIntStatsFs, into: Uint8Array, at: number)
   view.setUint32(56, maxName, true)
   return 0
 }
-
-/** Bytes of a directory record before the name: type1 version4 id8 cookie8 DT_*1 length2. */
-export const directoryRecordPrefix = 24
 
 /** Writes a directory record for a file of that mode. */
 export function putDirectoryRecord(

@@ -13,6 +13,7 @@
 // work relative to a descriptor, as LocalTree's do: where those are, this tree is not used.
 
 import fs from 'node:fs'
+import { Exports } from './exports.js'
 import { type Failure, failure } from './failure.js'
 import { changeAttributes, statsOf } from './path-attributes.js'
 import { PathListings } from './path-listing.js'
@@ -49,23 +50,30 @@ const blockDevice = 0o060000
 /** Below what systems allow a process, which has other descriptors too. */
 const maxOpenFiles = 8192
 
+export interface PathTreeOptions {
+  readonly readOnly?: boolean
+  /** Absolute paths from the root: all that is shown, with bare directories on the way; everything by default. */
+  readonly only?: readonly ByteString[] | undefined
+}
+
 /** Serves `localPath`, a directory; throws a SystemError when it can not be opened. */
-export function openPathTree(localPath: string, options: { readonly readOnly?: boolean } = {}): PathTree {
-  return new PathTree(localPath, options.readOnly ?? false)
+export function openPathTree(localPath: string, options: PathTreeOptions = {}): PathTree {
+  return new PathTree(localPath, options)
 }
 
 export class PathTree implements FileTree {
+  readonly isReadOnly: boolean
   readonly #table: PathTable
   readonly #locks = new PathLocks()
   readonly #files = new Set<PathFile>()
   readonly #listings: PathListings
+  readonly #exports: Exports
 
-  constructor(
-    localPath: string,
-    readonly isReadOnly: boolean,
-  ) {
+  constructor(localPath: string, { readOnly = false, only = ['/'] }: PathTreeOptions) {
+    this.isReadOnly = readOnly
     this.#table = new PathTable(localPath)
     this.#listings = new PathListings(this.#table)
+    this.#exports = new Exports(this.#table.root, only)
   }
 
   get root(): PathNode {
@@ -80,13 +88,18 @@ export class PathTree implements FileTree {
   lookup(directory: PathNode, name: ByteString): PathNode | Failure {
     if (directory.kind !== 'directory') return failure.ENOTDIR
     if (name === '..') return this.#parent(directory)
+    if (!this.#exports.shows(directory, name)) return failure.ENOENT
     const path = this.#pathBelow(directory, name)
     if (typeof path === 'number') return path
     const stats = status(path)
     if (typeof stats === 'number') return stats
     // A link put in the directory's place in between would have led elsewhere.
     const place = this.#table.find(directory)
-    return typeof place === 'number' ? place : this.#table.adopt(stats, directory, name)
+    if (typeof place === 'number') return place
+    const node = this.#table.adopt(stats, directory, name)
+    if (this.#exports.found(directory, name, node)) return node
+    this.release(node)
+    return failure.ENOENT
   }
 
   #parent(directory: PathNode): PathNode | Failure {
@@ -110,8 +123,14 @@ export class PathTree implements FileTree {
 
   /** The path of an entry that is to be made, moved or removed. */
   #pathForChange(directory: PathNode, name: ByteString): ByteString | Failure {
-    if (this.isReadOnly) return failure.EROFS
+    const refusal = this.#refuseChange(directory)
+    if (refusal < 0) return refusal
     return directory.kind === 'directory' ? this.#pathBelow(directory, name) : failure.ENOTDIR
+  }
+
+  #refuseChange(node: PathNode): number {
+    if (this.isReadOnly) return failure.EROFS
+    return this.#exports.isBare(node) ? failure.EACCES : 0
   }
 
   retain(node: PathNode): void {
@@ -128,7 +147,7 @@ export class PathTree implements FileTree {
   }
 
   setAttributes(node: PathNode, change: AttributeChange, file?: PathFile): number {
-    return this.isReadOnly ? failure.EROFS : changeAttributes(this.#table, node, change, file)
+    return this.#refuseChange(node) || changeAttributes(this.#table, node, change, file)
   }
 
   statfs(node: PathNode, into: Uint8Array, at: number): number {
@@ -280,7 +299,9 @@ export class PathTree implements FileTree {
 
   readDirectory(file: PathFile, cookie: bigint, into: Uint8Array, at: number, count: number): number {
     return file.node.kind === 'directory'
-      ? this.#listings.read(file, cookie, into, at, count)
+      ? this.#exports.list(file.node, cookie, into, at, from =>
+          this.#listings.read(file, from, into, at, count),
+        )
       : failure.ENOTDIR
   }
 

@@ -95,6 +95,9 @@ export interface PendingLock {
  * btime}{sec8 nsec8}, gen8 (0), version8 (0), little-endian. */
 export const attributeRecordSize = 132
 
+/** Bytes of a directory record before the name: type1 version4 id8 cookie8 DT_*1 length2. */
+export const directoryRecordPrefix = 24
+
 /** Bytes of a statfs record: type4 bsize4 blocks8 bfree8 bavail8 files8 ffree8 fsid8 namelen4. */
 export const statfsRecordSize = 60
 

@@ -1,0 +1,95 @@
+// What of the user's is where on the other machine, and what of it the other machine may see: from -namespace, -fstab,
+// -cd and -export.
+import path from 'node:path'
+import type { CPU_FLAGS } from '../cli/cpu-flags.js'
+import type { ParsedFlags } from '../cli/flags.js'
+import { UsageError } from '../errors.js'
+import type { ByteString } from '../fs/tree.js'
+import { parseFstab } from '../fstab/parse.js'
+import { namespaceFstab } from '../namespace/namespace-fstab.js'
+import { type Binding, parseNamespace } from '../namespace/parse-namespace.js'
+import { MOUNT_ROOT } from '../namespace/plan.js'
+import { isWithin } from '../namespace/working-directory.js'
+import { readText } from './destination.js'
+import { resolveInExport } from './export-path.js'
+
+type Values = ParsedFlags<typeof CPU_FLAGS>['values']
+
+export interface NamespaceSettings {
+  /** The text of CPU_FSTAB: the namespace's binds and the user's own lines. */
+  readonly fstab: string
+  /** Where the program starts. */
+  readonly workingDirectory: string
+  /** What of the files is shown to the other machine, by absolute paths from `-root`; undefined for everything. */
+  readonly shown: readonly ByteString[] | undefined
+}
+
+/** `inherited` is the fstab of the environment. Throws UsageError, and CpuError for files that cannot be used. */
+export function namespaceSettings(values: Values, hasFiles: boolean, inherited: string): NamespaceSettings {
+  if (values.ssh) return plainSsh(values)
+  const workingDirectory = path.resolve(values.cd ?? '')
+  const userFstab = values.fstab === undefined ? inherited : readText(values.fstab, '-fstab')
+  const bindings = hasFiles || values.namespace !== undefined ? parseNamespace(values.namespace) : []
+  if (!hasFiles && bindings.length > 0) {
+    throw new UsageError(
+      `-namespace ${values.namespace} needs files to bind, and none are served`,
+      'leave one of them out',
+    )
+  }
+  const locate = (local: string) => resolveInExport(values.root, local)
+  const isMine = hasFiles && (values.cd === undefined || locate(workingDirectory) !== undefined)
+  const own = isMine ? workingDirectory : undefined
+  return {
+    fstab: namespaceFstab({
+      bindings,
+      workingDirectory: bindings.length > 0 ? own : undefined,
+      userFstab,
+      locate,
+    }),
+    workingDirectory,
+    shown: showsAll(values, bindings) ? undefined : shownPaths(bindings, own, userFstab, locate),
+  }
+}
+
+function plainSsh({
+  cd,
+  namespace,
+  fstab,
+  export: choice,
+  'fstab-strict': strict,
+}: Values): NamespaceSettings {
+  const given = { namespace, fstab, export: choice, 'fstab-strict': strict || undefined }
+  const [other] = Object.entries(given).find(([, value]) => value !== undefined) ?? []
+  if (other !== undefined)
+    throw new UsageError(`-ssh mounts nothing, and -${other} says what to mount`, 'leave one of them out')
+  return { fstab: '', workingDirectory: path.resolve(cd ?? ''), shown: undefined }
+}
+
+/** Without a namespace the files are below the mount alone, where whoever wants that looks for whatever there is. */
+function showsAll({ export: choice }: Values, bindings: readonly Binding[]): boolean {
+  return choice === undefined ? bindings.length === 0 : choice === 'all'
+}
+
+function shownPaths(
+  bindings: readonly Binding[],
+  workingDirectory: string | undefined,
+  userFstab: string,
+  locate: (local: string) => string | undefined,
+): ByteString[] {
+  const named = [
+    ...bindings.map(({ localPath }) => localPath),
+    ...(workingDirectory === undefined ? [] : [workingDirectory]),
+    ...pathsBelowMount(userFstab),
+  ]
+  // A link on the way is shown as well as where it leads.
+  const all = named.flatMap(name => [name, locate(name) ?? name])
+  return [...new Set(all)].map(name => Buffer.from(name).toString('latin1'))
+}
+
+/** What the user's own lines take from the mount: the source of a bind, a directory of an overlay. */
+function pathsBelowMount(fstab: string): string[] {
+  return parseFstab(fstab)
+    .entries.flatMap(({ source, target, options }) => [source, target, ...options.split(/[,=:]/)])
+    .filter(word => isWithin(word, MOUNT_ROOT))
+    .map(word => path.posix.resolve('/', word.slice(MOUNT_ROOT.length + 1)))
+}
