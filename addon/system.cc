@@ -1,8 +1,11 @@
-// What PID 1 of a guest needs beside mounts: modules, host name, network interfaces, serial lines, reboot.
+// What cpud needs of its machine beside mounts: users, and as PID 1 modules, host name, network interfaces, serial
+// lines, reboot.
 #include <arpa/inet.h>
+#include <grp.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
@@ -11,8 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "errors.h"
 #include "families.h"
@@ -44,6 +49,35 @@ void ExitNow(const Napi::CallbackInfo& info) { _exit(info[0].As<Napi::Number>().
 Napi::Value Sync(const Napi::CallbackInfo& info) {
   sync();
   return Result(info, 0);
+}
+
+// lookUpUser(name): {uid, gid, home, shell, groups} as the machine's name service has them; 0 for nobody of that name.
+Napi::Value LookUpUser(const Napi::CallbackInfo& info) {
+  std::string name = Text(info[0]);
+  std::vector<char> buffer(64 * 1024);
+  passwd entry = {};
+  passwd* found = nullptr;
+  int error = getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  if (found == nullptr) {
+    // POSIX allows these to mean that there is no such name.
+    bool is_unknown = error == ENOENT || error == ESRCH || error == EBADF || error == EPERM;
+    return Result(info, is_unknown ? 0 : -error);
+  }
+  std::vector<gid_t> groups(64);
+  int count = static_cast<int>(groups.size());
+  while (getgrouplist(name.c_str(), entry.pw_gid, groups.data(), &count) < 0) {
+    count = std::max(count, static_cast<int>(groups.size()) * 2);
+    groups.resize(count);
+  }
+  auto list = Napi::Array::New(info.Env(), count);
+  for (int i = 0; i < count; i++) list[i] = Napi::Number::New(info.Env(), groups[i]);
+  auto user = Napi::Object::New(info.Env());
+  user["uid"] = Napi::Number::New(info.Env(), entry.pw_uid);
+  user["gid"] = Napi::Number::New(info.Env(), entry.pw_gid);
+  user["home"] = Napi::String::New(info.Env(), entry.pw_dir);
+  user["shell"] = Napi::String::New(info.Env(), entry.pw_shell);
+  user["groups"] = list;
+  return user;
 }
 
 Napi::Value SetHostname(const Napi::CallbackInfo& info) {
@@ -133,6 +167,7 @@ void InitSystem(Napi::Env env, Napi::Object exports) {
   exports.Set("reboot", Napi::Function::New(env, Reboot));
   exports.Set("sync", Napi::Function::New(env, Sync));
   exports.Set("exitNow", Napi::Function::New(env, ExitNow));
+  exports.Set("lookUpUser", Napi::Function::New(env, LookUpUser));
   exports.Set("setHostname", Napi::Function::New(env, SetHostname));
   exports.Set("setInterfaceAddress", Napi::Function::New(env, SetInterfaceAddress));
   exports.Set("setInterfaceNetmask", Napi::Function::New(env, SetInterfaceNetmask));

@@ -14,7 +14,9 @@ import { parseRegistration } from '../cpud/register.js'
 import { serveAsInit, serveUntilSignal } from '../cpud/serve.js'
 import { CpuError, UsageError } from '../errors.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
+import { localUser } from '../local-user.js'
 import { mayMountHere } from '../native/user-namespace.js'
+import { findUser, type User } from '../native/users.js'
 import { type Address, type Network, toAddress } from '../transport/address.js'
 import { version } from '../version.js'
 
@@ -36,6 +38,7 @@ void runMain('cpud', async argv => {
     addresses: addresses(values),
     keys: authorizedKeys(values, log),
     hostKey: loadHostKey(values.hk ?? path.join(os.homedir(), '.ssh/cpud_host_ed25519')),
+    user: sessionUser(values.user),
     limits: { maxStartups: values['max-startups'], loginGraceMs: values['login-grace'] },
     registration:
       values.register === undefined ? undefined : parseRegistration(values.register, values.registerTO),
@@ -63,6 +66,21 @@ function openLog(toKernel: boolean): (line: string) => void {
       },
     )
   }
+}
+
+/** Undefined for cpud's own user, who cannot become another unless he is root. */
+function sessionUser(name: string | undefined): User | undefined {
+  if (name === undefined) return undefined
+  const user = findUser(name)
+  if (user === undefined) throw new UsageError(`this machine has no user ${JSON.stringify(name)} (-user)`)
+  const { uid } = localUser()
+  if (user.uid === uid) return undefined
+  if (uid !== 0)
+    throw new UsageError(
+      `running programs as ${name} (-user) takes root`,
+      'leave it out to run them as yourself',
+    )
+  return user
 }
 
 function addresses({ net, addr, sp }: Values): Address[] {

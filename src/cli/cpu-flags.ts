@@ -42,8 +42,26 @@ export const CPU_FLAGS = defineFlags({
     placeholder: 'FILE',
     help: 'fstab(5) lines to mount there besides, instead of those in $CPU_FSTAB',
   },
+  'fstab-strict': { kind: 'boolean', help: 'a line of the fstab that fails ends the session' },
   root: { kind: 'string', placeholder: 'DIR', default: '/', help: 'what of the local file system is served' },
   ro: { kind: 'boolean', help: 'serve it read-only' },
+  export: {
+    kind: 'string',
+    choices: ['namespace', 'all'],
+    placeholder: 'WHAT',
+    help: 'what of that the other machine may see: what the namespace and the fstab name and the current directory, or all (default namespace, and all where there is none)',
+  },
+  ssh: { kind: 'boolean', help: 'plain ssh: no files, no mounts' },
+  env: {
+    kind: 'list',
+    placeholder: 'LIST',
+    help: 'variables that go there, as NAME or NAME=VALUE, separated by commas; + adds to all of yours, which is the default',
+  },
+  cd: {
+    kind: 'string',
+    placeholder: 'DIR',
+    help: 'directory to start in, instead of the current one; that there is none ends the session',
+  },
   cache: {
     kind: 'string',
     choices: [...CACHE_POLICIES, ...CACHE_MODES],
@@ -89,6 +107,11 @@ export const CPU_FLAGS = defineFlags({
   v: { kind: 'boolean', help: 'say what is done' },
   d: { kind: 'boolean', help: 'show the SSH protocol' },
   dbg9p: { kind: 'boolean', help: 'show each message about files' },
+  dump: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'write all that -v, -d and -dbg9p say to a file',
+  },
   version: { kind: 'boolean', help: 'show the version' },
   help: { kind: 'boolean', help: 'show this' },
   h: { kind: 'boolean', hidden: true, help: 'show this' },

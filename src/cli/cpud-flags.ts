@@ -26,6 +26,11 @@ export const CPUD_FLAGS = defineFlags({
     help: 'private host key; made when it does not exist (default ~/.ssh/cpud_host_ed25519)',
   },
   'insecure-no-auth': { kind: 'boolean', help: 'let anybody in who can connect' },
+  user: {
+    kind: 'string',
+    placeholder: 'NAME',
+    help: 'run programs as that user, with his groups and home, instead of as the one cpud runs as',
+  },
   'login-grace': {
     kind: 'duration',
     placeholder: 'D',

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
+import type { ByteString } from '../fs/tree.js'
 import type { CachePolicy } from '../fuse/session.js'
 import type { FileProtocol } from '../namespace/file-protocol.js'
 import { DIRECT_FILES_VARIABLE, FILE_PROTOCOLS_VARIABLE, NONCE_VARIABLE } from '../ssh/exec-request.js'
@@ -15,6 +16,8 @@ import { FileThread } from './file-thread.js'
 export interface OfferedFiles {
   readonly root: string
   readonly readOnly: boolean
+  /** What of it is shown, by absolute paths from the root; everything when undefined. */
+  readonly shown: readonly ByteString[] | undefined
   /** By which protocols, best first. */
   readonly protocols: readonly FileProtocol[]
   /** What the other side may keep, by FUSE. */
@@ -46,7 +49,7 @@ export class FileService {
 
   /** Starts the server, for the machine at `address`, which nobody can reach yet. */
   constructor(address: Address, files: OfferedFiles) {
-    const { root, readOnly, protocols, cachePolicy, direct, trace } = files
+    const { root, readOnly, shown, protocols, cachePolicy, direct, trace } = files
     this.#address = address
     this.#protocols = protocols
     const Server = process.platform === 'linux' ? FileThread : FilesInProcess
@@ -57,6 +60,7 @@ export class FileService {
     const options = {
       root,
       readOnly,
+      shown,
       protocols,
       cachePolicy,
       forwardNonce: this.#nonce,

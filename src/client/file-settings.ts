@@ -1,5 +1,5 @@
-// Which files are served, by which protocol, and what the other side may keep of them: from -files, -9p, -cache, -msize
-// and -mountopts.
+// Whether files are served, by which protocol, and what the other side may keep of them: from -files, -9p, -ssh, -cache,
+// -msize and -mountopts.
 import type { CPU_FLAGS } from '../cli/cpu-flags.js'
 import type { ParsedFlags } from '../cli/flags.js'
 import { UsageError } from '../errors.js'
@@ -57,8 +57,9 @@ export function fileSettings(values: Values): FileSettings {
   }
 }
 
-function filesOf({ files, '9p': isWanted }: Values): Choice {
-  if (isWanted) return files ?? 'auto'
+function filesOf({ files, '9p': isWanted, ssh }: Values): Choice {
+  if (isWanted && !ssh) return files ?? 'auto'
   if (files === undefined || files === 'none') return 'none'
-  throw new UsageError(`-files ${files} serves files, and -9p=false serves none`, 'leave one of them out')
+  const other = ssh ? '-ssh' : '-9p=false'
+  throw new UsageError(`-files ${files} serves files, and ${other} serves none`, 'leave one of them out')
 }

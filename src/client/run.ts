@@ -8,8 +8,11 @@ import {
   encodeExec,
   FSTAB_VARIABLE,
   FSTAB_VARIABLE_FOR_SSHD,
+  formatStrictness,
   NINEP_OPTIONS_VARIABLE,
   NONCE_VARIABLE,
+  STRICT_VARIABLE,
+  type Strictness,
 } from '../ssh/exec-request.js'
 import { quoteCommand } from '../ssh/quote.js'
 import { formatAddress } from '../transport/address.js'
@@ -27,6 +30,8 @@ export interface ClientOptions extends SessionStreams {
   readonly mountOptions: NinePOptions
   /** The text of CPU_FSTAB: the namespace's binds and the user's own lines. */
   readonly fstab: string
+  /** What ends the session where it would else go on. */
+  readonly strictness: Strictness
   readonly environment: ReadonlyMap<string, Buffer>
   readonly args: readonly Buffer[]
   readonly terminal: boolean
@@ -96,6 +101,7 @@ function sessionEnvironment(options: ClientOptions, offer: FileOffer | undefined
   }
   set(FSTAB_VARIABLE, options.fstab)
   set(FSTAB_VARIABLE_FOR_SSHD, options.fstab)
+  set(STRICT_VARIABLE, formatStrictness(options.strictness))
   set(NINEP_OPTIONS_VARIABLE, offer === undefined ? '' : formatNinePOptions(options.mountOptions))
   // The Go server wants a nonce also where there are no files.
   const variables = offer?.environment ?? new Map([[NONCE_VARIABLE, createNonce()]])
@@ -120,6 +126,7 @@ export function describeRun(options: ClientOptions): string {
     files: options.files?.protocols[0],
     ninep: options.mountOptions,
     release: '',
+    strict: options.strictness.fstab,
   })
   const command = options.args.length === 0 ? '$SHELL' : quoteCommand(options.args).toString()
   return [

@@ -3,13 +3,13 @@ import path from 'node:path'
 import type { CPU_FLAGS } from '../cli/cpu-flags.js'
 import type { ParsedFlags } from '../cli/flags.js'
 import { UsageError } from '../errors.js'
-import { namespaceFstab } from '../namespace/namespace-fstab.js'
-import { parseNamespace } from '../namespace/parse-namespace.js'
 import { FSTAB_VARIABLE } from '../ssh/exec-request.js'
-import { readText, resolveDestination } from './destination.js'
-import { resolveInExport } from './export-path.js'
+import { resolveDestination } from './destination.js'
+import { chooseVariables } from './environment.js'
 import { fileSettings } from './file-settings.js'
+import { namespaceSettings } from './namespace-settings.js'
 import { rawArguments, rawEnvironment } from './raw-arguments.js'
+import { openReports, say } from './reports.js'
 import type { ClientOptions } from './run.js'
 import { parseServeAddress, type ServeFilesOptions } from './serve.js'
 
@@ -36,25 +36,34 @@ export function clientOptions(flags: Flags): ClientOptions {
   )
   const { protocols, cachePolicy, mountOptions } = fileSettings(values)
   const hasFiles = protocols.length > 0
-  const environment = rawEnvironment()
+  const inherited = rawEnvironment()
+  const { fstab, workingDirectory, shown } = namespaceSettings(
+    values,
+    hasFiles,
+    inherited.get(FSTAB_VARIABLE)?.toString() ?? '',
+  )
+  const environment = chooseVariables(inherited, values.env)
   for (const [name, value] of config.setEnv) environment.set(name, Buffer.from(value))
   // The parent's PWD may be stale, and a logical one may lead through links that are not served.
-  environment.set('PWD', Buffer.from(process.cwd()))
+  environment.set('PWD', Buffer.from(workingDirectory))
+  const reports = openReports(values)
   return {
     destination,
     files: hasFiles
       ? {
           root: path.resolve(values.root),
           readOnly: values.ro,
+          shown,
           protocols,
           cachePolicy,
           direct: values.direct && destination.proxy === undefined,
           timeoutMs: values.timeout9p,
-          trace: traceFiles(values),
+          trace: reports.files,
         }
       : undefined,
     mountOptions,
-    fstab: fstabText(values, hasFiles, environment),
+    fstab,
+    strictness: { fstab: values['fstab-strict'], directory: values.cd !== undefined },
     environment,
     args: rawArguments(command),
     terminal: wantsTerminal(values.tty, command),
@@ -62,8 +71,8 @@ export function clientOptions(flags: Flags): ClientOptions {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
-    log: logger(values),
-    debug: values.d ? line => say(`ssh: ${line}`) : undefined,
+    log: reports.log,
+    debug: reports.ssh,
   }
 }
 
@@ -71,57 +80,21 @@ export function clientOptions(flags: Flags): ClientOptions {
 export function serveOptions({ values, operands }: Flags): Omit<ServeFilesOptions, 'signal'> {
   if (operands.length > 0)
     throw new UsageError(`-srv serves files alone, and ${operands[0]} is a host`, 'leave one of them out')
+  const reports = openReports(values)
   return {
     address: parseServeAddress(values.srv ?? ''),
     root: path.resolve(values.root),
     readOnly: values.ro,
     open: values['srv-open'],
-    log: logger(values),
-    trace: traceFiles(values),
+    log: reports.log,
+    trace: reports.files,
   }
-}
-
-function traceFiles(values: Flags['values']): ((line: string) => void) | undefined {
-  return values.dbg9p ? say : undefined
-}
-
-function logger(values: Flags['values']): (line: string) => void {
-  return values.v || values.d ? say : () => {}
-}
-
-function say(line: string): void {
-  console.error(`cpu: ${line}`)
 }
 
 /** `user@host`; an `@` behind a slash is of a path. */
 function splitUser(operand: string): { user: string | undefined; host: string } {
   const [, user, host = operand] = /^([^/]+)@(.+)$/s.exec(operand) ?? []
   return { user, host }
-}
-
-function fstabText(
-  values: Flags['values'],
-  hasFiles: boolean,
-  environment: ReadonlyMap<string, Buffer>,
-): string {
-  const userFstab =
-    values.fstab === undefined
-      ? (environment.get(FSTAB_VARIABLE)?.toString() ?? '')
-      : readText(values.fstab, '-fstab')
-  if (!hasFiles && values.namespace === undefined) return userFstab
-  const bindings = parseNamespace(values.namespace)
-  if (!hasFiles && bindings.length > 0) {
-    throw new UsageError(
-      `-namespace ${values.namespace} needs files to bind, and none are served`,
-      'leave one of them out',
-    )
-  }
-  return namespaceFstab({
-    bindings,
-    workingDirectory: hasFiles && bindings.length > 0 ? process.cwd() : undefined,
-    userFstab,
-    locate: local => resolveInExport(values.root, local),
-  })
 }
 
 function wantsTerminal(tty: 'auto' | 'force' | 'no' | string, command: readonly string[]): boolean {

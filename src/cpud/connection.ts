@@ -1,6 +1,7 @@
 // One SSH connection: who it is, the ways back it asked for, its sessions.
 import type ssh2 from 'ssh2'
 import type { UserNamespace } from '../native/user-namespace.js'
+import type { User } from '../native/users.js'
 import { VsockSocket } from '../native/vsock.js'
 import { ReceivedEnvironment } from '../ssh/exec-request.js'
 import { type Arrival, DISCONNECT_TIMEOUT_MS } from './arrivals.js'
@@ -13,6 +14,8 @@ export interface ConnectionOptions {
   readonly keys: KeySource | undefined
   /** Of sessions, where cpud may not mount. */
   readonly userNamespace?: UserNamespace | undefined
+  /** Who runs the programs, if not cpud's own user. */
+  readonly user?: User | undefined
 }
 
 /** Of all sessions that are open. */
@@ -25,18 +28,18 @@ export class Connection {
   readonly #client: ssh2.Connection
   readonly #arrival: Arrival
   readonly #login: Login
-  readonly #userNamespace: UserNamespace | undefined
+  readonly #options: ConnectionOptions
   /** Ports that stand for ways back through this very connection; none is open on this machine. */
   readonly #forwards = new Map<number, string>()
   /** Whatever was sent to it, and is kept. */
   readonly #channels = new Map<ssh2.Session, ReceivedEnvironment>()
   readonly #sessions = new Set<Session>()
 
-  constructor(client: ssh2.Connection, arrival: Arrival, { keys, userNamespace }: ConnectionOptions) {
+  constructor(client: ssh2.Connection, arrival: Arrival, options: ConnectionOptions) {
     this.#client = client
     this.#arrival = arrival
-    this.#login = new Login(keys, arrival)
-    this.#userNamespace = userNamespace
+    this.#login = new Login(options.keys, arrival)
+    this.#options = options
     client.on('authentication', context => this.#login.decide(context))
     client.on('request', (accept, reject, name, info) => {
       if (name === 'tcpip-forward') this.#forward(info as ssh2.TcpipBindInfo, accept, reject)
@@ -144,7 +147,8 @@ export class Connection {
       pty,
       peerCid: peerCidOf(this.#arrival),
       forwards: this.#forwards,
-      userNamespace: this.#userNamespace,
+      userNamespace: this.#options.userNamespace,
+      user: this.#options.user,
       log: line => this.#arrival.log(line),
     })
     this.#sessions.add(session)

@@ -33,7 +33,9 @@ export interface FileConnection {
 export interface FileOffer {
   /** By which the client serves its files, best first. */
   readonly protocols: readonly FileProtocol[]
-  /** Of the session's user, where he has a namespace of his own: only FUSE can be mounted there. */
+  /** Not so in a session's user namespace. */
+  readonly mayMountNineP?: boolean
+  /** Of the session's user, where he is not cpud's: by FUSE, what is the client's own is shown as his. */
   readonly sessionIds?: Ids | undefined
   readonly forward: { readonly host: string; readonly port: number; readonly nonce: string }
   readonly direct: DirectFiles | undefined
@@ -44,14 +46,14 @@ export interface FileOffer {
 /** Connects and brings the nonce. Rejects when the client refuses, or this machine has none of its protocols. */
 export async function connectFiles(client: ssh2.Connection, offer: FileOffer): Promise<FileConnection> {
   const protocol = chooseProtocol(offer)
-  const stream = await connect(client, offer)
+  const stream = await connect(client, protocol === 'fuse' ? offer : { ...offer, sessionIds: undefined })
   return protocol === '9p' ? new KernelEnd(stream) : new FuseEnd(stream)
 }
 
 /** Throws ERR_CPU_FILES. */
-function chooseProtocol({ protocols, sessionIds }: FileOffer): FileProtocol {
+function chooseProtocol({ protocols, mayMountNineP = true }: FileOffer): FileProtocol {
   const [offersFuse, offersNineP] = [protocols.includes('fuse'), protocols.includes('9p')]
-  if (sessionIds !== undefined) {
+  if (!mayMountNineP) {
     if (offersFuse) return 'fuse'
     throw new CpuError('ERR_CPU_FILES', 'cpud runs as an ordinary user here, who cannot mount 9P', {
       remedy: 'leave out -files 9p, or run cpud as root',

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import { CpuError } from '../errors.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
 import { mayMountHere, type UserNamespace, userNamespaceHere } from '../native/user-namespace.js'
+import type { User } from '../native/users.js'
 import { parseAuthorizedKeys } from '../ssh/authorized-keys.js'
 import { type Address, formatAddress } from '../transport/address.js'
 import { type Listener, listen } from '../transport/listen.js'
@@ -20,6 +21,8 @@ export interface ServeOptions {
   /** Who may log in; undefined lets anybody in. */
   readonly keys: KeySource | undefined
   readonly limits?: ArrivalLimits
+  /** Who runs the programs, if not cpud's own user. */
+  readonly user?: User | undefined
   /** Whom to tell when it listens. */
   readonly registration?: Registration | undefined
   readonly log: (line: string) => void
@@ -36,8 +39,9 @@ export interface Service extends AsyncDisposable {
 /** Starts listening everywhere; an address that cannot be had is logged, and fatal only if none can. */
 export async function startService(options: ServeOptions): Promise<Service> {
   const userNamespace = mayMountHere() ? undefined : userNamespaceHere()
-  const { keys, limits = DEFAULT_LIMITS, log, debug } = options
-  const daemon = new Daemon({ ...limits, keys, hostKeys: [options.hostKey], userNamespace, log, debug })
+  const { keys, limits = DEFAULT_LIMITS, user, log, debug } = options
+  const hostKeys = [options.hostKey]
+  const daemon = new Daemon({ ...limits, keys, hostKeys, userNamespace, user, log, debug })
   const attempts = await Promise.allSettled(
     options.addresses.map(address => listen(address, (stream, peer) => daemon.accept(stream, peer))),
   )

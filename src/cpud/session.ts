@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import type ssh2 from 'ssh2'
 import { EXIT_CONNECTION, signalExitCode } from '../cli/exit-codes.js'
 import { describeError } from '../cli/main.js'
+import { CpuError } from '../errors.js'
 import { parseNinePOptions } from '../namespace/ninep-options.js'
 import { MOUNT_ROOT } from '../namespace/plan.js'
 import { sessionPlan } from '../namespace/session-plan.js'
@@ -17,6 +18,7 @@ import {
   spawnProgram,
 } from '../native/spawn.js'
 import { idsInside, type UserNamespace } from '../native/user-namespace.js'
+import type { User } from '../native/users.js'
 import type { ReceivedEnvironment, SessionRequest } from '../ssh/exec-request.js'
 import type { KeyOptions } from '../ssh/key-options.js'
 import { executableCandidates } from './executables.js'
@@ -42,6 +44,8 @@ export interface SessionOptions {
   readonly forwards: ReadonlyMap<number, string>
   /** Where cpud may not mount: the one that each session gets. */
   readonly userNamespace: UserNamespace | undefined
+  /** Who runs the programs, if not cpud's own user. */
+  readonly user: User | undefined
   readonly log: (line: string) => void
 }
 
@@ -118,12 +122,12 @@ export class Session {
   }
 
   async #runProgram(): Promise<number> {
-    const { environment, command, permissions, pty, stream } = this.#options
-    const request = restrictRequest(environment.decode(command), permissions)
+    const { environment, command, permissions, pty, user, stream } = this.#options
+    const request = restrictRequest(environment.decode(command), permissions, user)
     this.#files = await this.#connectFiles(request)
     if (this.#closed) throw new Error('the client went away')
     const planned = this.#plan(request)
-    this.#stdio = openStdio(pty)
+    this.#stdio = openStdio(pty, user)
     const program = spawnProgram({
       ...planned,
       ...(this.#files === undefined ? {} : { ...this.#files.toMount(), syncPath: MOUNT_ROOT }),
@@ -138,15 +142,18 @@ export class Session {
   }
 
   /** What is to run, where and with which mounts; what of that cannot be is said. */
-  #plan({ exec, fstab, ninepOptions, program: environment }: SessionRequest): PlannedProgram {
+  #plan({ exec, fstab, strictness, ninepOptions, program: environment }: SessionRequest): PlannedProgram {
     const hasFiles = this.#files !== undefined
     const { steps, problems } = sessionPlan({
       fstabText: fstab,
       files: this.#files?.protocol,
       ninep: parseNinePOptions(ninepOptions),
       release: os.release(),
+      strict: strictness.fstab,
     })
     for (const problem of problems) this.#say(problem.message)
+    if (strictness.fstab && problems.some(({ severity }) => severity === 'error'))
+      throw new CpuError('ERR_CPU_FSTAB', 'the fstab has errors, so nothing was run (-fstab-strict)')
     const directories = workingDirectoryCandidates(
       environment.get('PWD')?.toString('latin1') ?? '/',
       hasFiles,
@@ -154,7 +161,7 @@ export class Session {
     if (hasFiles) environment.set('PWD', Buffer.from(directories[0] ?? '/', 'latin1'))
     if (!environment.has('PATH')) environment.set('PATH', Buffer.from(DEFAULT_PATH))
     const argv = exec.args.length > 0 ? exec.args : [environment.get('SHELL') ?? Buffer.from('/bin/sh')]
-    const { userNamespace } = this.#options
+    const { userNamespace, user } = this.#options
     return {
       steps,
       mountNamespace: steps.length > 0,
@@ -162,9 +169,10 @@ export class Session {
       argv,
       executables: executableCandidates(argv[0]!, environment.get('PATH')!),
       env: [...environment].map(([key, value]) => Buffer.concat([Buffer.from(`${key}=`), value])),
-      workingDirectories: (hasFiles ? directories : [...directories, '/']).map(directory =>
-        Buffer.from(directory, 'latin1'),
+      workingDirectories: (hasFiles || strictness.directory ? directories : [...directories, '/']).map(
+        directory => Buffer.from(directory, 'latin1'),
       ),
+      ...(user === undefined ? {} : { credentials: user }),
     }
   }
 
@@ -205,10 +213,11 @@ export class Session {
     if (host === undefined)
       throw new Error(`the command names port ${port} for the files, which was not forwarded`)
     if (nonce === undefined) throw new Error('the client sent no CPUNONCE for the file connection')
-    const { client, peerCid, userNamespace } = this.#options
+    const { client, peerCid, userNamespace, user } = this.#options
     return connectFiles(client, {
       protocols,
-      sessionIds: userNamespace === undefined ? undefined : idsInside(userNamespace),
+      mayMountNineP: userNamespace === undefined,
+      sessionIds: userNamespace === undefined ? user : idsInside(userNamespace),
       forward: { host, port, nonce },
       direct,
       peerCid,

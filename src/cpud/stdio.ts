@@ -1,4 +1,5 @@
 // The program's standard streams: three pipes, or a pseudo-terminal, and the channel at our end of them.
+import { fchownSync, fstatSync } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import type ssh2 from 'ssh2'
 import { FdStream, pipe } from '../native/fd-stream.js'
@@ -23,8 +24,9 @@ export interface Stdio {
   destroy(): void
 }
 
-export function openStdio(pty: PtyRequest | undefined): Stdio {
-  return pty === undefined ? new PipedStdio() : new TerminalStdio(pty)
+/** A terminal is `owner`'s, if that is not this process's user. */
+export function openStdio(pty: PtyRequest | undefined, owner?: { readonly uid: number }): Stdio {
+  return pty === undefined ? new PipedStdio() : new TerminalStdio(pty, owner)
 }
 
 async function settled(...streams: FdStream[]): Promise<void> {
@@ -67,8 +69,9 @@ class TerminalStdio implements Stdio {
   readonly drained: Promise<void>
   readonly #master: FdStream
 
-  constructor(request: PtyRequest) {
+  constructor(request: PtyRequest, owner: { readonly uid: number } | undefined) {
     const { master, slaveFd } = openPty({ rows: request.rows, columns: request.columns })
+    if (owner !== undefined) fchownSync(slaveFd, owner.uid, fstatSync(slaveFd).gid)
     setTerminalModes(slaveFd, request.modes)
     this.#master = master
     this.childDescriptors = [slaveFd, slaveFd, slaveFd]

@@ -1,3 +1,12 @@
+/** What lookUpUser finds. */
+export interface NativeUser {
+  uid: number
+  gid: number
+  home: string
+  shell: string
+  groups: number[]
+}
+
 /** Functions of addon/system.cc. Each returns 0 or a negative errno; IPv4 addresses are numbers, host byte order. */
 export interface SystemBinding {
   /** finit_module(2). */
@@ -8,6 +17,8 @@ export interface SystemBinding {
   sync(): number
   /** _exit(2). */
   exitNow(code: number): void
+  /** getpwnam_r(3), getgrouplist(3); 0 for nobody of that name. */
+  lookUpUser(name: string): NativeUser | number
   setHostname(name: string): number
   /** SIOCSIFADDR. */
   setInterfaceAddress(name: string, address: number): number

@@ -10,6 +10,7 @@ import {
   thisProcessor,
 } from './algorithms.js'
 import { batchWrites } from './batch-writes.js'
+import { withoutValues } from './debug-lines.js'
 import { type Login, loginMethods } from './login-methods.js'
 
 export interface SshOptions extends Login {
@@ -75,7 +76,7 @@ export async function connectSsh(stream: Duplex, options: SshOptions): Promise<s
         readyTimeout: 0,
         keepaliveInterval: options.keepaliveIntervalMs,
         keepaliveCountMax: options.keepaliveCountMax ?? 3,
-        debug: options.debug,
+        debug: options.debug && (line => options.debug?.(withoutValues(line))),
         hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
           limit
             .pauseFor(() => options.verifyHostKey(key))

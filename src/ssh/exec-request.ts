@@ -29,10 +29,20 @@ export interface DirectFiles {
 export const FILE_PROTOCOLS_VARIABLE = 'CPU_FILE_PROTOCOLS'
 /** How the client wants its files mounted, as mount options (namespace/ninep-options.ts). */
 export const NINEP_OPTIONS_VARIABLE = 'CPU_9P_OPTIONS'
+/** What ends the session where it would else go on, by words: `fstab,directory`. */
+export const STRICT_VARIABLE = 'CPU_STRICT'
 /** Followed by a piece's number. Together: base64 of `KEY=value` strings, each ended by a NUL. */
 const EXACT_VARIABLE = 'CPU_EXACT_'
 /** Within the exact variables, the key of the exec string itself. */
 const COMMAND_KEY = '\u0001command'
+
+/** What ends the session. */
+export interface Strictness {
+  /** A line of the fstab that is wrong or fails, unless it says `nofail`. */
+  readonly fstab: boolean
+  /** That the directory to start in is missing. */
+  readonly directory: boolean
+}
 
 const MAX_REQUEST_BYTES = 30_000
 const MAX_PIECES = 1_000
@@ -113,6 +123,7 @@ export interface SessionRequest {
   readonly protocols: readonly FileProtocol[]
   readonly ninepOptions: string
   readonly fstab: string
+  readonly strictness: Strictness
   /** The program's environment. */
   readonly program: Map<string, Buffer>
 }
@@ -151,6 +162,7 @@ export class ReceivedEnvironment {
       protocols: parseProtocols(take(FILE_PROTOCOLS_VARIABLE)?.toString()),
       ninepOptions: take(NINEP_OPTIONS_VARIABLE)?.toString() ?? '',
       fstab,
+      strictness: parseStrictness(take(STRICT_VARIABLE)?.toString() ?? ''),
       program: all,
     }
   }
@@ -169,6 +181,18 @@ export class ReceivedEnvironment {
       if (equals > 0) yield [string.toString('utf8', 0, equals), string.subarray(equals + 1)]
     }
   }
+}
+
+/** Empty for none. */
+export function formatStrictness(strictness: Strictness): string {
+  return strictWords.filter(word => strictness[word]).join()
+}
+
+const strictWords = ['fstab', 'directory'] as const
+
+function parseStrictness(text: string): Strictness {
+  const words = text.split(',')
+  return { fstab: words.includes('fstab'), directory: words.includes('directory') }
 }
 
 function parseProtocols(text: string | undefined): FileProtocol[] {
