@@ -1,5 +1,6 @@
 // What of the user's is where on the other machine, and what of it the other machine may see: from -namespace, -fstab,
 // -cd and -export.
+import fs from 'node:fs'
 import path from 'node:path'
 import type { CPU_FLAGS } from '../cli/cpu-flags.js'
 import type { ParsedFlags } from '../cli/flags.js'
@@ -45,6 +46,7 @@ export function namespaceSettings(values: Values, hasFiles: boolean, inherited: 
       workingDirectory: bindings.length > 0 ? own : undefined,
       userFstab,
       locate,
+      isFile: exported => fs.statSync(path.join(values.root, exported)).isDirectory() === false,
     }),
     workingDirectory,
     shown: showsAll(values, bindings) ? undefined : shownPaths(bindings, own, userFstab, locate),

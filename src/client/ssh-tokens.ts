@@ -3,6 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { UsageError } from '../errors.js'
 import { localUser } from '../local-user.js'
+import { findUser } from '../native/users.js'
 
 /** What tokens stand for, by their letter. */
 export type Tokens = Readonly<Record<string, string>>
@@ -50,7 +51,7 @@ export function expandTokens(text: string, tokens: Tokens, place: string): strin
   })
 }
 
-/** Tokens, `${VARIABLE}`, and `~/` at the start. Throws UsageError. */
+/** Tokens, `${VARIABLE}`, and `~/` or `~NAME/` at the start. Throws UsageError. */
 export function expandPath(text: string, tokens: Tokens, place: string): string {
   const named = text.replace(/\$\{([^}]*)\}/g, (_, name: string) => {
     const value = process.env[name]
@@ -60,7 +61,17 @@ export function expandPath(text: string, tokens: Tokens, place: string): string 
   return expandHome(expandTokens(named, tokens, place))
 }
 
-/** `~/` at the start stands for the home directory. */
+/** `~/` at the start stands for the home directory, `~NAME/` for that user's. Throws UsageError for nobody's. */
 export function expandHome(file: string): string {
-  return file.startsWith('~/') ? path.join(os.homedir(), file.slice(2)) : file
+  const [, name, rest = ''] = /^~([^/]*)\/(.*)$/s.exec(file) ?? []
+  if (name === undefined) return file
+  if (name === '') return path.join(os.homedir(), rest)
+  const home = homeOf(name)
+  if (home === undefined) throw new UsageError(`${file}: this machine has no user ${name}`)
+  return path.join(home, rest)
+}
+
+/** Elsewhere than on Linux, nobody's but one's own is known. */
+function homeOf(name: string): string | undefined {
+  return process.platform === 'linux' ? findUser(name)?.home : undefined
 }

@@ -141,22 +141,41 @@ function holdSocket(fd: number): Stream {
   }
 }
 
-function connectThroughSsh(
+async function connectThroughSsh(
   client: ssh2.Connection,
   forward: FileOffer['forward'],
   ids: Ids | undefined,
 ): Promise<Stream> {
+  const channel = await openWayBack(client, forward)
+  guardChannel(channel)
+  try {
+    return joinKernel(channel, greeting(forward.nonce, ids))
+  } catch (error) {
+    channel.destroy()
+    throw error
+  }
+}
+
+const WAY_BACK_TIMEOUT_MS = 10_000
+
+function openWayBack(
+  client: ssh2.Connection,
+  { host, port }: FileOffer['forward'],
+): Promise<ssh2.ServerChannel> {
   return new Promise((resolve, reject) => {
-    client.forwardOut(forward.host, forward.port, '127.0.0.1', forward.port, (error, channel) => {
-      if (error !== undefined)
-        return reject(new Error(`the client refuses the connection to its files: ${error.message}`))
-      guardChannel(channel)
-      try {
-        resolve(joinKernel(channel, greeting(forward.nonce, ids)))
-      } catch (failure) {
-        channel.destroy()
-        reject(failure)
-      }
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      const limit = `${WAY_BACK_TIMEOUT_MS / 1000} s`
+      reject(
+        new CpuError('ERR_CPU_FILES', `the client did not answer within ${limit} when asked for its files`),
+      )
+    }, WAY_BACK_TIMEOUT_MS)
+    client.forwardOut(host, port, '127.0.0.1', port, (error, channel) => {
+      clearTimeout(timer)
+      if (isLate) channel?.destroy()
+      else if (error === undefined) resolve(channel)
+      else reject(new Error(`the client refuses the connection to its files: ${error.message}`))
     })
   })
 }

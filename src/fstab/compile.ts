@@ -24,8 +24,8 @@ export interface CompiledFstab {
 }
 
 /**
- * Swap, `noauto`, type `ignore` and mount point `none` yield nothing. A missing mount point is made, as a
- * directory: to bind a file, its mount point must be there. With `strict` a mount that fails ends the session.
+ * Swap, `noauto`, type `ignore` and mount point `none` yield nothing. A missing mount point is made, as a directory
+ * unless the line says `x-cpu.file`. With `strict` a mount that fails ends the session.
  */
 export function compileFstab(
   entries: readonly FstabEntry[],
@@ -91,7 +91,11 @@ function entrySteps(entry: FstabEntry, mount: MountOptions, onFailure: OnFailure
   const isBind = (mount.flags & MS_BIND) !== 0
   if ((mount.flags & MS_REMOUNT) !== 0) call(mount.flags, source, '', mount.data)
   else if (makesMount(entry, mount)) {
-    steps.push({ op: 'mkdir', path: target, mode: mount.mkdirMode ?? 0o755, onFailure, origin })
+    steps.push(
+      mount.isFile
+        ? { op: 'touch', path: target, onFailure, origin }
+        : { op: 'mkdir', path: target, mode: mount.mkdirMode ?? 0o755, onFailure, origin },
+    )
     if ((mount.flags & MS_MOVE) !== 0) call(MS_MOVE, source)
     else if (isBind) call(mount.flags & (MS_BIND | MS_REC | MS_SILENT), source)
     else call(mount.flags, source, entry.type, mount.data)

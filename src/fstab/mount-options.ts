@@ -40,6 +40,8 @@ export interface MountOptions {
   readonly nofail: boolean
   /** `X-mount.mkdir=MODE`. */
   readonly mkdirMode: number | undefined
+  /** `x-cpu.file`: a mount point that is missing is made as a file. */
+  readonly isFile: boolean
   /** `X-mount.subdir=DIR`: what of the file system is mounted, relative to its root. */
   readonly subdirectory: string | undefined
   /** Words that set or clear a flag, last one last: `suid` has been said, or just not denied. */
@@ -111,6 +113,9 @@ const PROPAGATION_WORDS: ReadonlyMap<string, number> = new Map([
 const USER_SPACE_WORD =
   /^(defaults|auto|noauto|nofail|_netdev|nouser|nousers|noowner|nogroup|comment|comment=.*|[xX]-.*)$/s
 
+/** Ours; to others, as all of `x-`, nothing. */
+export const FILE_OPTION = 'x-cpu.file'
+
 /** Words that have a meaning whatever the file system: for "did you mean". */
 export const KNOWN_WORDS: readonly string[] = [
   ...FLAG_WORDS.keys(),
@@ -138,6 +143,7 @@ export function parseMountOptions(options: string): MountOptions {
     noauto: words.lastIndexOf('noauto') > words.lastIndexOf('auto'),
     nofail: words.includes('nofail'),
     mkdirMode: mkdir === undefined ? undefined : Number.parseInt(mkdir, 8),
+    isFile: words.includes(FILE_OPTION),
     subdirectory: lastValue(words, /^X-mount\.subdir=(.*)$/s),
     flagWords: words.filter(word => FLAG_WORDS.has(word)),
     ignored: words.filter(

@@ -1,6 +1,7 @@
 // The bindings of -namespace as fstab text: what the client sends in CPU_FSTAB, before the user's own lines.
 
 import { formatFstabLine } from '../fstab/format.js'
+import { FILE_OPTION } from '../fstab/mount-options.js'
 import { type Binding, namespaceError } from './parse-namespace.js'
 import { MOUNT_ROOT } from './plan.js'
 import { isBindable, isWithin } from './working-directory.js'
@@ -18,6 +19,8 @@ export interface NamespaceFstabOptions {
    * Undefined for one that does not exist.
    */
   readonly locate: (localPath: string) => string | undefined
+  /** Whether that is anything but a directory. */
+  readonly isFile: (exportedPath: string) => boolean
 }
 
 /**
@@ -25,7 +28,7 @@ export interface NamespaceFstabOptions {
  * Throws UsageError for a local path that does not exist, unless only the default names it.
  */
 export function namespaceFstab(options: NamespaceFstabOptions): string {
-  const { workingDirectory, userFstab = '', mountRoot = MOUNT_ROOT, locate } = options
+  const { workingDirectory, userFstab = '', mountRoot = MOUNT_ROOT, locate, isFile } = options
   const bindings = options.bindings.filter(binding => {
     if (locate(binding.localPath) !== undefined) return true
     if (!binding.isDefault) throw namespaceError(`${binding.localPath} does not exist here`)
@@ -34,14 +37,15 @@ export function namespaceFstab(options: NamespaceFstabOptions): string {
   if (workingDirectory !== undefined && isBindable(workingDirectory) && !isBound(workingDirectory, bindings))
     bindings.push({ remotePath: workingDirectory, localPath: workingDirectory, isDefault: true })
   if (bindings.length === 0) return userFstab
-  const lines = bindings.map(({ remotePath, localPath }) =>
-    formatFstabLine({
-      source: mountRoot + (locate(localPath) ?? localPath),
+  const lines = bindings.map(({ remotePath, localPath }) => {
+    const exported = locate(localPath) ?? localPath
+    return formatFstabLine({
+      source: mountRoot + exported,
       target: remotePath,
       type: 'none',
-      options: 'defaults,bind',
-    }),
-  )
+      options: isFile(exported) ? `defaults,bind,${FILE_OPTION}` : 'defaults,bind',
+    })
+  })
   // the markers are comments, but our cpud counts each part's lines from 1: see fstab/parse.ts
   const own = `#line 1 namespace\n${lines.join('\n')}\n`
   return userFstab === '' ? own : `${own}#line 1 fstab\n${userFstab}`

@@ -75,6 +75,14 @@ t.test('what the other machine sees', async t => {
   t.notOk(fs.existsSync(path.join(above, 'new')))
 })
 
+t.test('a file in the place of one, and where there is none yet', async t => {
+  const cpud = await startCpud(t, 'unix', { files: 'fuse' })
+  const { here } = places(t)
+  const flags = ['-namespace', `+/etc/hostname=${here}/file:/tmp/new/deep=${here}/file`]
+  const { stdout, stderr } = await cpu(cpud, ['cat', '/etc/hostname', '/tmp/new/deep'], { flags, cwd: here })
+  t.strictSame([stdout, stderr], [here + here, ''])
+})
+
 t.test('the directory to start in', async t => {
   const cpud = await startCpud(t, 'unix', { files: 'fuse' })
   const { above, here, beside } = places(t)

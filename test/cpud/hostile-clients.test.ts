@@ -47,6 +47,25 @@ t.test('no nonce, no forward, a way back that is refused', async t => {
   await expectService(t, target)
 })
 
+t.test('a way back that is never answered', async t => {
+  const target = await startCpud(t, 'unix')
+  const client = await logIn(t, target)
+  const port = await new Promise<number>((resolve, reject) => {
+    client.forwardIn('127.0.0.1', 0, (error, bound) => (error ? reject(error) : resolve(bound)))
+  })
+  let late: (() => ssh2.ClientChannel) | undefined
+  client.on('tcp connection', (_details, accept) => {
+    late = accept
+  })
+  const { stderr, code } = await run(client, `-port9p=${port} true`, { env: { CPUNONCE: NONCE } })
+  t.equal(code, 255)
+  t.match(stderr, /^cpud: the client did not answer within \d+ s when asked for its files/)
+  const channel = late?.()
+  channel?.on('error', () => {}).resume()
+  await new Promise(resolve => channel?.once('close', resolve))
+  await expectService(t, target)
+})
+
 t.test('two sessions by one forward, and files that never answer', async t => {
   const target = await startCpud(t, 'unix')
   const client = await logIn(t, target)

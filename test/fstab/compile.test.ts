@@ -41,6 +41,7 @@ t.test('lines and the mounts they make', async t => {
       '/tmp/cpu/home /mnt none bind,ro,suid,dev',
       [mkdirMnt, 'mount --bind /tmp/cpu/home /mnt', 'mount -o ro,remount,bind /mnt'],
     ],
+    ['/a /mnt none bind,x-cpu.file', ['touch /mnt', 'mount --bind /a /mnt']],
     // propagation is a call of its own
     ['t /mnt tmpfs private', [mkdirMnt, 'mount -t tmpfs t /mnt', 'mount --make-private /mnt']],
     [

@@ -56,6 +56,7 @@ const fstabOf = ({ namespace, directory, user, missing = [], links = {} }: Case)
     bindings: parseNamespace(namespace),
     workingDirectory: directory,
     ...(user === undefined ? {} : { userFstab: user }),
+    isFile: exported => exported.endsWith('.conf'),
     locate: localPath => (missing.includes(localPath) ? undefined : (links[localPath] ?? localPath)),
   })
 
@@ -90,6 +91,13 @@ t.test('links are followed here, not there', async t => {
 /tmp/cpu/usr/lib /lib none defaults,bind 0 0
 /tmp/cpu/data/home /home none defaults,bind 0 0
 `,
+  )
+})
+
+t.test('a file is bound on a file', async t => {
+  t.equal(
+    fstabOf({ namespace: '/etc/x=/home/me/x.conf' }),
+    '#line 1 namespace\n/tmp/cpu/home/me/x.conf /etc/x none defaults,bind,x-cpu.file 0 0\n',
   )
 })
 
