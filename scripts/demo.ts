@@ -3,6 +3,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { execa } from 'execa'
 import { listMachines } from '../qemu/index.js'
 import { defineFlags, parseFlags } from '../src/cli/flags.js'
@@ -36,8 +37,7 @@ async function show(
   })
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   const environment = Object.entries(options.env ?? {}).map(([key, value]) => `${key}="${value}" `)
-  const typed =
-    environment.join('') + argv.map(word => (/[\s'"|$;]/.test(word) ? quoteWord(word) : word)).join(' ')
+  const typed = environment.join('') + argv.map(quoteIfNeeded).join(' ')
   console.log(`\n# ${label}\n$ ${typed}`)
   if (all !== '') console.log(all)
   console.log(`exit code ${exitCode}, ${seconds} s`)
@@ -46,12 +46,54 @@ async function show(
     throw new CpuError('ERR_CPU_DEMO', `${typed}: exit code ${exitCode} instead of ${expected}`)
 }
 
+/** Reads all files of a directory, twice, and says how long each took. */
+const READ_TWICE = `for pass in first second; do
+  start=$(date +%s%N); cat many/* > /dev/null; end=$(date +%s%N)
+  echo "$pass time: $(((end - start) / 1000000)) ms"
+done`
+
+/** Looks at a file until it says something else. */
+const LOOK = `times=0; until read word < watched.txt && test "$word" = after; do times=$((times + 1)); done
+echo "it says $word"; echo "looked $times times before"`
+
+/** Changes a file here while a command there looks at it, and says how long that took to be seen. */
+async function showChange(label: string, argv: readonly string[], directory: string): Promise<void> {
+  const watched = path.join(directory, 'watched.txt')
+  fs.writeFileSync(watched, 'before\n')
+  const [command = '', ...args] = argv
+  const typed = [...argv, 'sh', '-c', LOOK]
+  console.log(`\n# ${label}\n$ ${typed.map(quoteIfNeeded).join(' ')}`)
+  const session = execa(process.execPath, [bin(command), ...args, 'sh', '-c', `echo looking; ${LOOK}`], {
+    cwd: directory,
+    stdin: 'ignore',
+    timeout: 300_000,
+  })
+  let changed = 0
+  for await (const line of session) {
+    if (line === 'looking') {
+      await setTimeout(1000)
+      changed = performance.now()
+      fs.writeFileSync(watched, 'after\n')
+      continue
+    }
+    console.log(
+      line.startsWith('it says') ? `${line}, ${Math.round(performance.now() - changed)} ms later` : line,
+    )
+  }
+}
+
+function quoteIfNeeded(word: string): string {
+  return /[\s'"|$;]/.test(word) ? quoteWord(word) : word
+}
+
 async function demonstrate(): Promise<number> {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'cpu-demo-'))
   const shared = path.join(directory, 'shared')
   fs.mkdirSync(shared)
   fs.writeFileSync(path.join(directory, 'mine.txt'), 'a file of yours\n')
   fs.writeFileSync(path.join(shared, 'hello.txt'), 'a file on a virtiofs share\n')
+  fs.mkdirSync(path.join(directory, 'many'))
+  for (let i = 0; i < 200; i++) fs.writeFileSync(path.join(directory, `many/${i}`), `file ${i}\n`)
   const options = { cwd: directory }
   await show(
     'a guest is booted; what was chosen, and why',
@@ -78,6 +120,12 @@ async function demonstrate(): Promise<number> {
     console.log(
       `... and is here: ${fs.readFileSync(path.join(directory, 'written-there.txt'), 'utf8').trim()}`,
     )
+    await show(
+      'what was read once is in memory there: two hundred files, twice',
+      [...byName, 'sh', '-c', READ_TWICE],
+      options,
+    )
+    await showChange('and what is changed here meanwhile is told', byName, directory)
     const env = { CPU_FSTAB: 'myfs /mnt virtiofs rw 0 0' }
     await show('a virtiofs share, mounted for this one command', [...byName, 'cat', '/mnt/hello.txt'], {
       ...options,
