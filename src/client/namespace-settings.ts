@@ -77,14 +77,15 @@ function shownPaths(
   workingDirectory: string | undefined,
   userFstab: string,
   locate: (local: string) => string | undefined,
-): ByteString[] {
+): ByteString[] | undefined {
   const named = [
-    ...bindings.map(({ localPath }) => localPath),
+    ...bindings.map(({ localPath }) => localPath).filter(name => locate(name) !== undefined),
     ...(workingDirectory === undefined ? [] : [workingDirectory]),
     ...pathsBelowMount(userFstab),
   ]
   // A link on the way is shown as well as where it leads.
   const all = named.flatMap(name => [name, locate(name) ?? name])
+  if (all.includes('/')) return undefined
   return [...new Set(all)].map(name => Buffer.from(name).toString('latin1'))
 }
 

@@ -1,5 +1,7 @@
 // `cpu`'s main line: dial, authenticate, offer the files, run the command, return its exit code.
+import path from 'node:path'
 import type ssh2 from 'ssh2'
+import type { ByteString } from '../fs/tree.js'
 import { formatPlan } from '../namespace/format-plan.js'
 import type { NinePOptions } from '../namespace/ninep-mount.js'
 import { formatNinePOptions } from '../namespace/ninep-options.js'
@@ -14,7 +16,7 @@ import {
   STRICT_VARIABLE,
   type Strictness,
 } from '../ssh/exec-request.js'
-import { quoteCommand } from '../ssh/quote.js'
+import { quoteCommand, quoteWord } from '../ssh/quote.js'
 import { formatAddress } from '../transport/address.js'
 import { type Connection, connectTo } from './connection.js'
 import type { Destination } from './destination.js'
@@ -33,6 +35,8 @@ export interface ClientOptions extends SessionStreams {
   /** What ends the session where it would else go on. */
   readonly strictness: Strictness
   readonly environment: ReadonlyMap<string, Buffer>
+  /** Where the program starts, which is PWD in the environment. */
+  readonly workingDirectory: string
   readonly args: readonly Buffer[]
   readonly terminal: boolean
   /** What starts an escape on a terminal of ours, if anything. */
@@ -114,8 +118,7 @@ async function offerFiles(
   options: ClientOptions,
   files: FileService,
 ): Promise<FileOffer> {
-  const { root, readOnly } = options.files!
-  options.log(`offering ${root}${readOnly ? ' read-only' : ''}`)
+  options.log(`offering ${describeFiles(options.files!)}`)
   return files.offer(client)
 }
 
@@ -132,14 +135,21 @@ export function describeRun(options: ClientOptions): string {
   return [
     `# on ${formatAddress(options.destination.address)} as ${options.destination.login.username}`,
     ...describeProxy(options.destination),
-    options.files === undefined
-      ? '# no files are served'
-      : `# files served: ${options.files.root}${options.files.readOnly ? ' (read-only)' : ''}`,
+    options.files === undefined ? '# no files are served' : `# files served: ${describeFiles(options.files)}`,
     ...problems.map(problem => `# ${problem.message}`),
-    formatPlan(steps),
+    `${formatPlan(steps)}cd ${quoteWord(options.workingDirectory)}`,
     command,
     '',
   ].join('\n')
+}
+
+function describeFiles({ root, readOnly, shown }: OfferedFiles): string {
+  const what = shown === undefined ? root : shown.map(name => path.join(root, decode(name))).join(', ')
+  return readOnly ? `${what}, read-only` : what
+}
+
+function decode(name: ByteString): string {
+  return Buffer.from(name, 'latin1').toString()
 }
 
 function describeProxy({ proxy }: Destination): string[] {

@@ -63,6 +63,7 @@ export function clientOptions(flags: Flags): ClientOptions {
       : undefined,
     mountOptions,
     fstab,
+    workingDirectory,
     strictness: { fstab: values['fstab-strict'], directory: values.cd !== undefined },
     environment,
     args: rawArguments(command),

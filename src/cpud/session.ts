@@ -257,7 +257,9 @@ function describeFailure(failure: ProgramFailure, name: Buffer): string {
   const { step, error } = failure
   if (step?.op === 'mount' && step.type === '9p' && error.code === 'ENODEV')
     return `${error.message} (this kernel has no 9P: leave out -files 9p, or boot one that has)`
-  if (failure.stage !== 'exec') return describeError(error)
+  // Of a line of the fstab, which has a number.
+  const line = step?.origin.includes(':') === true ? `${step.origin}: ` : ''
+  if (failure.stage !== 'exec') return line + describeError(error)
   if (failure.exitCode === 127) return `${name}: command not found`
   return `${name}: cannot be executed: ${error.message}`
 }

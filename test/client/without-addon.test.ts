@@ -38,7 +38,10 @@ for (const [name, cpu] of [
     t.match(String(help.stdout), /-dry-run/)
     const plan = await collect(onDarwin(t, cpu, '-dry-run', 'host.invalid', 'true', 'ü'))
     t.same([plan.code, plan.stderr], [0, ''])
-    t.match(String(plan.stdout), /^# on host\.invalid:17010 .*\n# files served: \/\n[\s\S]*\n'?true'? 'ü'\n$/)
+    t.match(
+      String(plan.stdout),
+      /^# on host\.invalid:17010 .*\n# files served: \/.*\n[\s\S]*\ncd .*\n'?true'? 'ü'\n$/,
+    )
     const vsock = await collect(onDarwin(t, cpu, '-9p=false', '-net', 'vsock', '3', 'true'))
     t.equal(vsock.code, 255)
     t.match(vsock.stderr, /^cpu: .* only Linux has, and this is darwin \(use tcp, .*\)\n$/)
