@@ -46,6 +46,7 @@ export interface AddressParts {
 }
 
 const MAX_U32 = 0xffff_ffff
+const MAX_TCP_PORT = 0xffff
 
 /**
  * Parses an unsigned 32-bit number as Go's base 0 does: decimal, `0x`, `0o` or leading `0`, `0b`.
@@ -88,10 +89,10 @@ function parsePort(text: string, limit: number): number {
 
 /** For a port that is none on any transport. */
 export function checkPort(port: number | undefined): void {
-  if (port !== undefined && port < 1) throw portError(port, MAX_U32)
+  if (port !== undefined && port < 1) throw portError(port, `${MAX_TCP_PORT}, or ${MAX_U32} on vsock`)
 }
 
-function portError(port: number | string, limit: number): UsageError {
+function portError(port: number | string, limit: number | string): UsageError {
   return new UsageError(`port ${port} is out of range`, `give a number from 1 to ${limit}`)
 }
 
@@ -110,7 +111,7 @@ function checkPath(path: string): string {
 /** The address that parts name; the port defaults to 17010. Throws UsageError. */
 export function toAddress(parts: AddressParts): Address {
   const { net = 'tcp', host, port = DEFAULT_PORT } = parts
-  const limit = net === 'vsock' || net === 'unix-vsock' ? MAX_U32 : 0xffff
+  const limit = net === 'vsock' || net === 'unix-vsock' ? MAX_U32 : MAX_TCP_PORT
   if (net !== 'unix' && (!Number.isInteger(port) || port < 1 || port > limit)) throw portError(port, limit)
   switch (net) {
     case 'vsock': {
