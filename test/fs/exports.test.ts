@@ -17,6 +17,7 @@ import t, { type Test } from 'tap'
 import { failure } from '../../src/fs/failure.js'
 import { openLocalTree } from '../../src/fs/local-tree.js'
 import { attributeRecordSize, directoryRecordPrefix, openFlag, type TreeNode } from '../../src/fs/tree.js'
+import { Random } from '../fixtures/random.js'
 import { type OpenTree, type SizedTree, testTrees } from '../fixtures/trees.js'
 
 /** home/me and usr are shown, bin is a link to usr/bin; everything else is not to be seen. */
@@ -170,6 +171,93 @@ testTrees('what was moved away leads back only the way it came', async (t, openT
 testTrees('the root itself shows everything, whatever else is named', async (t, openTree) => {
   const { tree } = scene(t, openTree, ['/usr', '/'])
   t.equal(typeof walk(tree, 'etc/secret/file'), 'object')
+})
+
+/** Everything that is not to be reached, as text, and the numbers of its files. */
+function hidden(directory: string): { text: string; inodes: Set<bigint> } {
+  const lines = execFileSync('find', ['.', '-printf', '%P %i %m %U %s %n %T@\n'], {
+    cwd: directory,
+    encoding: 'utf8',
+  })
+    .split('\n')
+    .filter(line => !/^(home\/me|usr)[ /]|^(bin|home|) |^$/.test(line))
+  return { text: lines.sort().join('\n'), inodes: new Set(lines.map(line => BigInt(line.split(' ')[1]!))) }
+}
+
+testTrees('whatever is asked for at random, nothing else is reached or changed', async (t, openTree) => {
+  const { tree, directory } = scene(t, openTree)
+  const before = hidden(directory)
+  const random = new Random(20261121)
+  const names = [
+    'home',
+    'me',
+    'other',
+    'secret',
+    'etc',
+    'usr',
+    'bin',
+    'file',
+    'src',
+    '..',
+    '.',
+    'hidden7',
+    'new',
+    'a/b',
+    '',
+  ]
+  const record = Buffer.alloc(attributeRecordSize)
+  let nodes: TreeNode[] = [tree.root]
+  const seen = { found: 0, refused: 0 }
+  for (let i = 0; i < 30_000; i++) {
+    const [node, other, name, newName] = [
+      random.pick(nodes),
+      random.pick(nodes),
+      random.pick(names),
+      random.pick(names),
+    ]
+    const result = random.pick<() => TreeNode | number>([
+      () => tree.lookup(node, name),
+      () => tree.lookup(node, name),
+      () => tree.lookup(node, '..'),
+      () => tree.makeDirectory(node, name, 0o755),
+      () => tree.makeLink(node, name, random.pick(['/etc/secret', '../../etc', 'file'])),
+      () => tree.rename(node, name, other, newName),
+      () => tree.renameNode(node, other, newName),
+      () => tree.link(node, other, newName),
+      () => tree.unlink(node, name, random.below(2) === 0),
+      () => tree.unlinkNode(node),
+      () => tree.setAttributes(node, { mode: 0o777 }),
+      () => {
+        const file = tree.create(
+          node,
+          name,
+          openFlag.readWrite | (random.below(2) * openFlag.truncate),
+          0o644,
+        )
+        if (typeof file === 'number') return file
+        const { node: made } = file
+        tree.retain(made)
+        tree.write(file, Buffer.from('x'), 0, 1, 0n)
+        tree.close(file)
+        return made
+      },
+    ])()
+    if (typeof result === 'number') {
+      if (result < 0) seen.refused++
+      continue
+    }
+    seen.found++
+    const inode = BigInt.asUintN(48, result.id)
+    if (before.inodes.has(inode)) throw new Error(`reached the file with number ${inode}`)
+    tree.attributes(result, record, 0)
+    nodes.push(result)
+    if (nodes.length > 60) {
+      for (const old of nodes.slice(1, 40)) tree.release(old)
+      nodes = [tree.root, ...nodes.slice(40)]
+    }
+  }
+  t.ok(seen.found > 3000 && seen.refused > 3000, JSON.stringify(seen))
+  t.equal(hidden(directory).text, before.text)
 })
 
 t.test('nobody is told of what happens beside what is shown', async t => {
