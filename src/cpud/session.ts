@@ -40,7 +40,8 @@ export interface SessionOptions {
   readonly log: (line: string) => void
 }
 
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** Of a program that has none. */
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const HANGUP_GRACE_MS = 2000
 
 export class Session {
