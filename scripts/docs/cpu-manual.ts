@@ -12,7 +12,7 @@ import type { Manual } from './manual.js'
 import { ADDON_VARIABLE, DEBUG_VARIABLE, RUNTIME_VARIABLE } from './variables.js'
 
 const more: Partial<Record<keyof typeof CPU_FLAGS, string>> = {
-  net: '`vsock` reaches a virtual machine by its context ID, `unix` a socket by its path, `unix-vsock` the socket behind which Firecracker and Cloud Hypervisor have the vsock device of a machine. Without it the host says which: see HOSTS.',
+  net: '`vsock` reaches a virtual machine by its context ID, `unix` a socket by its path, `unix-vsock` the socket behind which Firecracker and Cloud Hypervisor have the vsock device of a machine. Without it the host says which.',
   key: 'A `.pub` file names a key that only ssh-agent has.',
   namespace:
     'Each directory is bound there at the same path, or `LOCAL` of yours at `REMOTE`. What of the default does not exist here is left out. The current directory is bound as well, unless these cover it, or there are none.',

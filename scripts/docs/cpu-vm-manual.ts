@@ -35,7 +35,7 @@ export const CPU_VM_MANUAL: Manual = {
   more: {
     name: 'Letters, digits, `.`, `_` and `-`, at most 63; `cpu NAME` reaches it, and so does `cpu -net vsock CID`.',
     kernel:
-      'The newest of the cache with both 9P and FUSE, those of the backports last. A guest that is to see your files needs CONFIG_FUSE_FS, or CONFIG_9P_FS and CONFIG_NET_9P_FD.',
+      "Of those in the cache, one with 9P comes before one without, Debian's own before a backport, then the newest. A guest that is to see your files needs CONFIG_FUSE_FS, or CONFIG_9P_FS and CONFIG_NET_9P_FD.",
     append: `It stands for TEXT in: \`${KERNEL_COMMAND_LINE}\`.`,
     share: `A line such as \`TAG /mnt virtiofs\` in \`$${FSTAB_VARIABLE}\` or -fstab mounts it. \`:ro\` makes it read-only.`,
     nested: 'The kernel must have KVM.',
@@ -75,7 +75,7 @@ export const CPU_VM_MANUAL: Manual = {
     ['TMPDIR', 'where short-lived files are; else /tmp'],
     DEBUG_VARIABLE,
     ADDON_VARIABLE,
-    [`${FSTAB_VARIABLE} and all others`, 'for the command of `run`: see cpu(1)'],
+    ['all others', `\`${FSTAB_VARIABLE}\` among them, are for the command of \`run\`: see cpu(1)`],
   ],
   files: [
     ['~/.cache/cpu-harness/kernels', 'kernels that were fetched, unpacked'],

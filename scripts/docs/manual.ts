@@ -3,7 +3,7 @@
 
 import type { Flag, FlagTable } from '../../src/cli/flags.js'
 import type { HelpText } from '../../src/cli/help.js'
-import { shownFlags } from '../../src/cli/help.js'
+import { describeFlag, shownFlags } from '../../src/cli/help.js'
 
 /** Literals, each with what it means. */
 export type Items = readonly (readonly [literal: string, text: string])[]
@@ -85,4 +85,12 @@ export function flagGroups({ name, commands }: Manual): FlagGroup[] {
 export function listCommands(commands: readonly string[], all: number): string {
   if (commands.length === all) return 'every command'
   return commands.join(', ').replace(/, ([^,]*)$/, ' and $1')
+}
+
+/** Help is in half sentences; a name at its start stays as it is. */
+export function flagSentence(flag: Flag): string {
+  const text = describeFlag(flag)
+  const [word = ''] = /^[a-z]+(?=[ ,:;]|$)/.exec(text) ?? []
+  const isName = 'choices' in flag && flag.choices?.includes(word)
+  return `${isName ? word : word.slice(0, 1).toUpperCase() + word.slice(1)}${text.slice(word.length)}.`
 }

@@ -1,11 +1,12 @@
 // Manuals as man pages: man(7), in what both groff and mandoc understand.
 
 import type { Flag } from '../../src/cli/flags.js'
-import { describeFlag, flagUsage, wrap } from '../../src/cli/help.js'
+import { flagUsage, wrap } from '../../src/cli/help.js'
 import {
   type Block,
   type Command,
   flagGroups,
+  flagSentence,
   HISTORY,
   type Items,
   listCommands,
@@ -72,15 +73,7 @@ function renderFlags(manual: Manual): string[] {
 function renderFlag(name: string, flag: Flag, more: string | undefined): string[] {
   const [, head = '', value] = /^(\S+)(?: (.*))?$/.exec(flagUsage(name, flag)) ?? []
   const tag = `\\fB${literal(head)}\\fR${value === undefined ? '' : ` \\fI${literal(value)}\\fR`}`
-  return ['.TP', tag, ...renderText(asSentence(flag)), ...renderText(more ?? '')]
-}
-
-/** Help is in half sentences; a name at its start stays as it is. */
-function asSentence(flag: Flag): string {
-  const text = describeFlag(flag)
-  const [word = ''] = /^[a-z]+(?=[ ,:;]|$)/.exec(text) ?? []
-  const isName = 'choices' in flag && flag.choices?.includes(word)
-  return `${isName ? word : word.slice(0, 1).toUpperCase() + word.slice(1)}${text.slice(word.length)}.`
+  return ['.TP', tag, ...renderText(flagSentence(flag)), ...renderText(more ?? '')]
 }
 
 function examples({ commands, examples }: Manual): Items {
