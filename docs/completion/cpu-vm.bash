@@ -45,7 +45,7 @@ _cpu_vm_complete() {
   kept=$cur
   [[ $word == [=:@]* ]] || kept=${cur%"$word"}
   kept=${kept%@}
-  operand=${operands[0]}
+  operand=${operands[0]-}
   for ((i = 0; i < last; i++)); do
     word=${words[i]}
     if [[ -n $flag ]]; then
@@ -81,9 +81,9 @@ _cpu_vm_complete() {
       compgen -P "$word" -W "$flags" -- "${cur#"$word"}"
     else
       case $operand in
-        host) compgen -P "${cur%"${cur##*@}"}" -W "$(_cpu_vm_list_host)" -- "${cur##*@}" ;;
-        machine) compgen -W "$(_cpu_vm_list_machine)" -- "$cur" ;;
-        command) ((i == last)) && compgen -c -- "$cur" ;;
+        (host) compgen -P "${cur%"${cur##*@}"}" -W "$(_cpu_vm_list_host)" -- "${cur##*@}" ;;
+        (machine) compgen -W "$(_cpu_vm_list_machine)" -- "$cur" ;;
+        (command) ((i == last)) && compgen -c -- "$cur" ;;
       esac
     fi
   )
@@ -93,12 +93,12 @@ _cpu_vm() {
   COMPREPLY=()
   case "$COMP_CWORD ${COMP_WORDS[1]}" in
     '1 '*) COMPREPLY=($(compgen -W 'start run stop list kernel doctor' -- "${COMP_WORDS[1]}")) ;;
-    *' start') _cpu_vm_complete 'cpu-vm start' 2 '-name -kernel -modules -append -memory -cpus -share -net -accel -nested -timeout -v -help' 'name kernel modules append memory cpus share net accel timeout' 'none' ;;
+    *' start') _cpu_vm_complete 'cpu-vm start' 2 '-name -kernel -modules -append -memory -cpus -share -net -accel -nested -timeout -v -help' 'name kernel modules append memory cpus share net accel timeout' '' ;;
     *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -kernel -modules -append -memory -cpus -share -net -accel -nested -timeout -namespace -fstab -v -help' 'name kernel modules append memory cpus share net accel timeout namespace fstab' 'command' ;;
     *' stop') _cpu_vm_complete 'cpu-vm stop' 2 '-v -help' '' 'machine' ;;
-    *' list') _cpu_vm_complete 'cpu-vm list' 2 '-v -help' '' 'none' ;;
-    *' kernel') _cpu_vm_complete 'cpu-vm kernel' 2 '-fetch -v -help' 'fetch' 'none' ;;
-    *' doctor') _cpu_vm_complete 'cpu-vm doctor' 2 '-v -help' '' 'none' ;;
+    *' list') _cpu_vm_complete 'cpu-vm list' 2 '-v -help' '' '' ;;
+    *' kernel') _cpu_vm_complete 'cpu-vm kernel' 2 '-fetch -v -help' 'fetch' '' ;;
+    *' doctor') _cpu_vm_complete 'cpu-vm doctor' 2 '-v -help' '' '' ;;
   esac
 }
 

@@ -85,7 +85,7 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o help -d 'show this'
 complete -c cpu-vm -n '__cpu_vm_at -ge 0 run' -a '(__cpu_vm_list_command 0)'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 stop' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 stop' -o help -d 'show this'
-complete -c cpu-vm -n '__cpu_vm_at -ge 0 stop' -a '(__cpu_vm_list_machine)' -d machine
+complete -c cpu-vm -n '__cpu_vm_at -ge 0 stop' -a '(__cpu_vm_list_machine)'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o help -d 'show this'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o fetch -x -a 'amd64 cloud-amd64 backports/amd64 backports/cloud-amd64' -d 'download a Debian kernel into the cache, unless it is there: amd64, cloud-amd64, backports/amd64'

@@ -47,7 +47,7 @@ _cpu_complete() {
   kept=$cur
   [[ $word == [=:@]* ]] || kept=${cur%"$word"}
   kept=${kept%@}
-  operand=${operands[0]}
+  operand=${operands[0]-}
   for ((i = 0; i < last; i++)); do
     word=${words[i]}
     if [[ -n $flag ]]; then
@@ -83,9 +83,9 @@ _cpu_complete() {
       compgen -P "$word" -W "$flags" -- "${cur#"$word"}"
     else
       case $operand in
-        host) compgen -P "${cur%"${cur##*@}"}" -W "$(_cpu_list_host)" -- "${cur##*@}" ;;
-        machine) compgen -W "$(_cpu_list_machine)" -- "$cur" ;;
-        command) ((i == last)) && compgen -c -- "$cur" ;;
+        (host) compgen -P "${cur%"${cur##*@}"}" -W "$(_cpu_list_host)" -- "${cur##*@}" ;;
+        (machine) compgen -W "$(_cpu_list_machine)" -- "$cur" ;;
+        (command) ((i == last)) && compgen -c -- "$cur" ;;
       esac
     fi
   )

@@ -78,5 +78,5 @@ complete -c cpu -n '__cpu_at -eq 0' -o d -d 'show the SSH protocol'
 complete -c cpu -n '__cpu_at -eq 0' -o dbg9p -d 'show each message about files'
 complete -c cpu -n '__cpu_at -eq 0' -o version -d 'show the version'
 complete -c cpu -n '__cpu_at -eq 0' -o help -d 'show this'
-complete -c cpu -n '__cpu_at -eq 0' -a '(__cpu_list_host)' -d host
+complete -c cpu -n '__cpu_at -eq 0' -a '(__cpu_list_host)'
 complete -c cpu -n '__cpu_at -ge 1' -a '(__cpu_list_command 1)'

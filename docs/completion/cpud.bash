@@ -31,7 +31,7 @@ _cpud_complete() {
   kept=$cur
   [[ $word == [=:@]* ]] || kept=${cur%"$word"}
   kept=${kept%@}
-  operand=${operands[0]}
+  operand=${operands[0]-}
   for ((i = 0; i < last; i++)); do
     word=${words[i]}
     if [[ -n $flag ]]; then
@@ -67,9 +67,9 @@ _cpud_complete() {
       compgen -P "$word" -W "$flags" -- "${cur#"$word"}"
     else
       case $operand in
-        host) compgen -P "${cur%"${cur##*@}"}" -W "$(_cpud_list_host)" -- "${cur##*@}" ;;
-        machine) compgen -W "$(_cpud_list_machine)" -- "$cur" ;;
-        command) ((i == last)) && compgen -c -- "$cur" ;;
+        (host) compgen -P "${cur%"${cur##*@}"}" -W "$(_cpud_list_host)" -- "${cur##*@}" ;;
+        (machine) compgen -W "$(_cpud_list_machine)" -- "$cur" ;;
+        (command) ((i == last)) && compgen -c -- "$cur" ;;
       esac
     fi
   )
@@ -77,7 +77,7 @@ _cpud_complete() {
 
 _cpud() {
   COMPREPLY=()
-  _cpud_complete 'cpud' 1 '-net -addr -sp -pk -hk -insecure-no-auth -login-grace -max-startups -register -registerTO -klog -init -d -version -help' 'net addr sp pk hk login-grace max-startups register registerTO' 'none'
+  _cpud_complete 'cpud' 1 '-net -addr -sp -pk -hk -insecure-no-auth -login-grace -max-startups -register -registerTO -klog -init -d -version -help' 'net addr sp pk hk login-grace max-startups register registerTO' ''
 }
 
 complete -o default -F _cpud cpud

@@ -1,6 +1,6 @@
 // Completion for bash, with or without the package bash-completion.
 
-import { flagCompletions, listedOperands, listScript, shellText } from './completion.js'
+import { flagCompletions, listedOperands, listScript, operandsOf, shellText } from './completion.js'
 import type { Command, Manual } from './manual.js'
 
 export function renderBash(manual: Manual): string {
@@ -61,9 +61,9 @@ function entry(prefix: string, name: string, commands: readonly Command[]): stri
   ]
 }
 
-function call(prefix: string, { words, flags, operands }: Command, first: number): string {
-  const all = flagCompletions(flags)
+function call(prefix: string, command: Command, first: number): string {
+  const all = flagCompletions(command.flags)
   const shown = all.map(flag => `-${flag.name}${flag.isOn ? '=false' : ''}`).join(' ')
   const withValue = all.flatMap(flag => (flag.hasValue ? [flag.name] : [])).join(' ')
-  return `${prefix}_complete '${words}' ${first} '${shown}' '${withValue}' '${operands.join(' ')}'`
+  return `${prefix}_complete '${command.words}' ${first} '${shown}' '${withValue}' '${operandsOf(command).join(' ')}'`
 }

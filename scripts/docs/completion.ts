@@ -7,7 +7,7 @@ import type { Flag, FlagTable } from '../../src/cli/flags.js'
 import { shownFlags } from '../../src/cli/help.js'
 import { runtimeDirectory } from '../../src/runtime-directory.js'
 import { packageRoot } from '../../src/version.js'
-import type { Manual } from './manual.js'
+import type { Command, Manual } from './manual.js'
 
 export interface FlagCompletion {
   readonly name: string
@@ -44,11 +44,22 @@ function pathsOf(placeholder: string | undefined): FlagCompletion['paths'] {
   return placeholder === 'FILE' || placeholder === 'PATH' ? 'files' : undefined
 }
 
+/** What completes an operand: hosts that are known, machines that run, or a command line. */
+export type Operand = 'host' | 'machine' | 'command'
+
+const OPERANDS: Readonly<Record<string, Operand>> = { host: 'host', NAME: 'machine', command: 'command' }
+
+/** As the usage names them, in order; the last one stands for all that follow. */
+export function operandsOf({ words, help }: Command): Operand[] {
+  const named = help.usage.slice(words.length).match(/\w+/g) ?? []
+  return named.flatMap(word => OPERANDS[word] ?? [])
+}
+
 /** What is listed by a script for sh(1), one name a line; a script has no single quotes. */
 export type Listed = 'host' | 'machine'
 
 export function listedOperands({ commands }: Manual): Listed[] {
-  const operands = commands.flatMap(command => command.operands)
+  const operands = commands.flatMap(operandsOf)
   return (['host', 'machine'] as const).filter(listed => operands.includes(listed))
 }
 

@@ -30,7 +30,7 @@ export const CPU_MANUAL: Manual = {
   name: 'cpu',
   section: 1,
   purpose: 'run a command on another machine, with your files and environment',
-  commands: [{ words: 'cpu', flags: CPU_FLAGS, help: CPU_HELP, operands: ['host', 'command'] }],
+  commands: [{ words: 'cpu', flags: CPU_FLAGS, help: CPU_HELP }],
   description: [
     'cpu runs a command on another machine as if it ran here. The command sees your files, starts in your current directory with your environment, uses your terminal, and its exit code becomes the exit code of cpu. The other machine needs cpud(8) and nothing else: no package, no copy of your files.',
     `While the command runs, cpu serves the files of this machine, with your rights, and cpud mounts them on \`${MOUNT_ROOT}\` for this command alone. From there the directories of -namespace are bound over those of the other machine. So the programs that run are yours, from your /usr, and read your /etc and /home; the kernel, the devices, the processes and the network are the other machine's. When the command ends, or cpu does, every process of the session is ended and every mount is gone.`,

@@ -6,17 +6,13 @@ import { QEMU } from '../../qemu/probe.js'
 import { VIRTIOFSD_PROGRAMS } from '../../qemu/virtiofsd.js'
 import { EXIT_HARNESS, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_USAGE } from '../../src/cli/exit-codes.js'
 import { FSTAB_VARIABLE } from '../../src/ssh/exec-request.js'
-import type { Command, Manual, Operand } from './manual.js'
+import type { Command, Manual } from './manual.js'
 import { ADDON_VARIABLE, DEBUG_VARIABLE, RUNTIME_VARIABLE } from './variables.js'
-
-/** All others take none. */
-const operands: Readonly<Record<string, Operand>> = { run: 'command', stop: 'machine' }
 
 const commands: readonly Command[] = Object.entries(HELP).map(([name, { table, text }]) => ({
   words: `cpu-vm ${name}`,
   flags: table,
   help: text,
-  operands: [operands[name] ?? 'none'],
 }))
 
 /** What a guest's kernel is started with, for `-append TEXT`. */

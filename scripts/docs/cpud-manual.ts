@@ -58,7 +58,7 @@ export const CPUD_MANUAL: Manual = {
   name: 'cpud',
   section: 8,
   purpose: 'run commands here with the files of whoever sends them',
-  commands: [{ words: 'cpud', flags: CPUD_FLAGS, help: CPUD_HELP, operands: ['none'] }],
+  commands: [{ words: 'cpud', flags: CPUD_FLAGS, help: CPUD_HELP }],
   description: [
     `cpud is what cpu(1) talks to: an SSH server that, for each command, makes a private mount namespace, mounts the files of the client on \`${MOUNT_ROOT}\` (by FUSE, or by 9P where the client asks for that or this kernel has no FUSE), carries out the binds and mounts that the client sends, and runs the command there. When the command ends, or the connection does, every process of the session is killed, and its mounts go with its namespace.`,
     'Commands run as the user that cpud runs as, whatever name the client logs in with. Sessions see each other: they share processes, network and user.',

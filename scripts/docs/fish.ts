@@ -1,7 +1,15 @@
-// Completion for fish, from 3.4 on.
+// Completion for fish.
 
-import { type FlagCompletion, flagCompletions, listedOperands, listScript, shellText } from './completion.js'
-import type { Command, Manual, Operand } from './manual.js'
+import {
+  type FlagCompletion,
+  flagCompletions,
+  listedOperands,
+  listScript,
+  type Operand,
+  operandsOf,
+  shellText,
+} from './completion.js'
+import type { Command, Manual } from './manual.js'
 
 export function renderFish(manual: Manual): string {
   const { name, commands } = manual
@@ -48,8 +56,15 @@ function completions(name: string, prefix: string, command: Command, hasSubcomma
   const start = (comparison: string) => `complete -c ${name} -n '${prefix}_at ${comparison}${within}`
   return [
     ...flagCompletions(command.flags).map(flag => `${start('-eq 0')}${flagOptions(flag)}`),
-    ...command.operands.flatMap((operand, index) => operandLine(prefix, operand, index, start)),
+    ...operandsOf(command).map((operand, index, all) => {
+      const comparison = index === all.length - 1 ? '-ge' : '-eq'
+      return `${start(`${comparison} ${index}`)}' -a '(${prefix}_list_${operand}${commandStart(operand, index)})'`
+    }),
   ]
+}
+
+function commandStart(operand: Operand, index: number): string {
+  return operand === 'command' ? ` ${index}` : ''
 }
 
 /** Ends the condition of `complete -n '...`, and goes on from there. */
@@ -61,24 +76,6 @@ function flagOptions({ name, text, hasValue, isOn, choices, paths }: FlagComplet
   if (choices.length > 0) return `' -o ${name} -x -a '${choices.join(' ')}' ${description}`
   if (paths === 'directories') return `' -o ${name} -x -a '(__fish_complete_directories)' ${description}`
   return `' -o ${name} ${paths === 'files' ? '-r -F' : '-x'} ${description}`
-}
-
-function operandLine(
-  prefix: string,
-  operand: Operand,
-  index: number,
-  start: (comparison: string) => string,
-): string[] {
-  switch (operand) {
-    case 'host':
-      return [`${start(`-eq ${index}`)}' -a '(${prefix}_list_host)' -d host`]
-    case 'machine':
-      return [`${start(`-ge ${index}`)}' -a '(${prefix}_list_machine)' -d machine`]
-    case 'command':
-      return [`${start(`-ge ${index}`)}' -a '(${prefix}_list_command ${index})'`]
-    case 'none':
-      return []
-  }
 }
 
 function quoted(text: string): string {

@@ -16,17 +16,12 @@ export interface Section {
   readonly blocks: readonly Block[]
 }
 
-/** What completes an operand: hosts that are known, names of machines that run, a command line, or nothing. */
-export type Operand = 'host' | 'machine' | 'command' | 'none'
-
 /** One table of flags, and what stands before and behind them. */
 export interface Command {
   /** `cpu`, `cpu-vm run`. */
   readonly words: string
   readonly flags: FlagTable
   readonly help: HelpText
-  /** In order; the last one stands for all that follow. */
-  readonly operands: readonly Operand[]
 }
 
 export interface Manual {

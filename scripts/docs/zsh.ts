@@ -6,8 +6,10 @@ import {
   type Listed,
   listedOperands,
   listScript,
+  type Operand,
+  operandsOf,
 } from './completion.js'
-import type { Command, Manual, Operand } from './manual.js'
+import type { Command, Manual } from './manual.js'
 
 export function renderZsh(manual: Manual): string {
   const { name, commands } = manual
@@ -51,10 +53,12 @@ function subcommands(name: string, commands: readonly Command[]): string[] {
   ]
 }
 
-function argumentsOf(name: string, { flags, operands }: Command, indent: string): string[] {
+function argumentsOf(name: string, command: Command, indent: string): string[] {
   const specs = [
-    ...flagCompletions(flags).map(flagSpec),
-    ...operands.flatMap((operand, index) => operandSpec(name, operand, index)),
+    ...flagCompletions(command.flags).map(flagSpec),
+    ...operandsOf(command).map((operand, index, all) =>
+      operandSpec(name, operand, index === all.length - 1 ? '*' : `${index + 1}`),
+    ),
   ]
   const lines = specs.map(spec => `${indent}  ${quoted(spec)}`)
   return [`${indent}_arguments -S -A '-*' \\`, lines.join(' \\\n')]
@@ -69,17 +73,9 @@ function flagSpec({ name, text, hasValue, isOn, isRepeatable, choices, paths }: 
   return `${isRepeatable ? '*' : ''}-${name}=${explanation}:${name}:${action}`
 }
 
-function operandSpec(name: string, operand: Operand, index: number): string[] {
-  switch (operand) {
-    case 'host':
-      return [`${index + 1}:host:_${name}_list_host`]
-    case 'machine':
-      return [`*:machine:_${name}_list_machine`]
-    case 'command':
-      return ['*:::command:_normal']
-    case 'none':
-      return []
-  }
+/** `place` is a number, or `*` for all that follow. */
+function operandSpec(name: string, operand: Operand, place: string): string {
+  return operand === 'command' ? `${place}:::command:_normal` : `${place}:${operand}:_${name}_list_${operand}`
 }
 
 function quoted(text: string): string {

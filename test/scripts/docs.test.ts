@@ -5,11 +5,14 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { HELP, START_FLAGS } from '../../qemu/flags.js'
 import { CPU_MANUAL } from '../../scripts/docs/cpu-manual.js'
 import { documents, MANUALS } from '../../scripts/docs/documents.js'
 import { flagGroups, type Manual } from '../../scripts/docs/manual.js'
 import { renderMan } from '../../scripts/docs/roff.js'
+import { CPU_FLAGS } from '../../src/cli/cpu-flags.js'
 import { defineFlags } from '../../src/cli/flags.js'
+import { NETWORKS } from '../../src/transport/address.js'
 import { packageRoot } from '../../src/version.js'
 import { homeWith } from '../fixtures/home.js'
 
@@ -48,7 +51,6 @@ const hostile: Manual = {
         net: { kind: 'list', choices: ['a', 'b'], help: 'A list (default a)' },
       }),
       help: { usage: 'cpu', summary: '', examples: [{ command: '\'quoted\' ~/x "^Z" µs', does: "'tis" }] },
-      operands: ['none'],
     },
   ],
   description: ['.start of a line', { code: '.code\n  \\fBbackslash' }],
@@ -118,7 +120,13 @@ const environment = { ...process.env, ...home.env, XDG_RUNTIME_DIR: home.directo
 
 /** What `/etc/ssh` of this machine adds is left out. */
 const HOSTS = ['192.0.2.1', 'bad', 'board', 'known', 'other', 'vm', 'vsock/3', 'vsock/9']
-const NETWORKS = ['tcp', 'tcp4', 'tcp6', 'unix', 'unix-vsock', 'vsock']
+const startingWith = (start: string, names: readonly string[]) => names.filter(name => name.startsWith(start))
+const ACCELERATORS = START_FLAGS.accel.choices
+const ST_COMMANDS = startingWith('st', Object.keys(HELP))
+const NE_FLAGS = startingWith(
+  '-ne',
+  Object.keys(CPU_FLAGS).map(name => `-${name}`),
+)
 
 /** Words are given as bash breaks them: at = : and @. */
 function completeInBash(...words: string[]): string[] {
@@ -133,8 +141,8 @@ function completeInBash(...words: string[]): string[] {
 
 t.test('bash', async t => {
   for (const [words, expected] of [
-    [['cpu', '-ne'], ['-net']],
-    [['cpu', '--ne'], ['--net']],
+    [['cpu', '-ne'], NE_FLAGS],
+    [['cpu', '--ne'], NE_FLAGS.map(flag => `-${flag}`)],
     [['cpu', '-9'], ['-9p=false']],
     [['cpu', '-net', ''], NETWORKS],
     [['cpu', '-net', '=', 'vs'], ['vsock']],
@@ -162,10 +170,7 @@ t.test('bash', async t => {
     ],
     [['cpu-vm', 'stop', ''], ['vm']],
     [['cpu-vm', 'stop', 'vm', 'v'], ['vm']],
-    [
-      ['cpu-vm', 'run', '-accel', ''],
-      ['auto', 'kvm', 'tcg'],
-    ],
+    [['cpu-vm', 'run', '-accel', ''], ACCELERATORS],
     [['cpu-vm', 'run', '-accel', 'tcg', '--', 'basenam'], ['basename']],
     [['cpu-vm', 'list', '-ac'], []],
     [['cpu-vm', 'nothing', ''], []],
@@ -185,12 +190,12 @@ t.test('fish', async t => {
     const shown = execFileSync('fish', ['--no-config', '-c', script], { env: environment, encoding: 'utf8' })
     return shown.match(/^[^\t\n]+/gm) ?? []
   }
-  t.same(complete('cpu -ne'), ['-net'])
+  t.same(complete('cpu -ne'), NE_FLAGS)
   t.same(complete('cpu -net '), NETWORKS)
   t.same(complete('cpu -net tcp bo'), ['board'])
   t.same(complete('cpu me@bo'), ['me@board'])
   t.same(complete('cpu -net vsock 3 basenam'), ['basename'])
-  t.same(complete('cpu-vm st'), ['start', 'stop'])
+  t.same(complete('cpu-vm st'), ST_COMMANDS)
   t.same(complete('cpu-vm stop '), ['vm'])
   t.same(complete('cpu-vm run -accel tcg -- basenam'), ['basename'])
   t.same(complete('cpud -insec'), ['-insecure-no-auth'])
@@ -215,7 +220,7 @@ t.test('zsh', async t => {
       encoding: 'utf8',
       timeout: 60_000,
     }).trim()
-  t.equal(complete('cpu -ne'), 'cpu -net=')
+  t.equal(complete('cpu -mountop'), 'cpu -mountopts=')
   t.equal(complete('cpu -net vs'), 'cpu -net vsock')
   t.equal(complete('cpu -net tcp me@bo'), 'cpu -net tcp me@board')
   t.equal(complete('cpu 3 basenam'), 'cpu 3 basename')

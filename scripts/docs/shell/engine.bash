@@ -20,7 +20,7 @@ PREFIX_complete() {
   kept=$cur
   [[ $word == [=:@]* ]] || kept=${cur%"$word"}
   kept=${kept%@}
-  operand=${operands[0]}
+  operand=${operands[0]-}
   for ((i = 0; i < last; i++)); do
     word=${words[i]}
     if [[ -n $flag ]]; then
@@ -56,9 +56,9 @@ PREFIX_complete() {
       compgen -P "$word" -W "$flags" -- "${cur#"$word"}"
     else
       case $operand in
-        host) compgen -P "${cur%"${cur##*@}"}" -W "$(PREFIX_list_host)" -- "${cur##*@}" ;;
-        machine) compgen -W "$(PREFIX_list_machine)" -- "$cur" ;;
-        command) ((i == last)) && compgen -c -- "$cur" ;;
+        (host) compgen -P "${cur%"${cur##*@}"}" -W "$(PREFIX_list_host)" -- "${cur##*@}" ;;
+        (machine) compgen -W "$(PREFIX_list_machine)" -- "$cur" ;;
+        (command) ((i == last)) && compgen -c -- "$cur" ;;
       esac
     fi
   )
