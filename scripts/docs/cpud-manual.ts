@@ -13,14 +13,14 @@ import { ADDON_VARIABLE, DEBUG_VARIABLE } from './variables.js'
 const more: Partial<Record<keyof typeof CPUD_FLAGS, string>> = {
   net: 'All of them listen on one port. `unix-vsock` is for the unix socket of a virtual machine monitor: whoever connects must say `CONNECT` and the port first.',
   addr: 'With several -net it is taken for each, so it fits only networks whose addresses are alike.',
-  pk: 'See AUTHORIZED KEYS.',
+  pk: 'Options in front of a key say what it may do.',
   hk: 'An ed25519 key is made, with its public half in a `.pub` file beside it. A key of yours that others may read is refused.',
   'insecure-no-auth': 'Whoever can connect can then run anything as the user that cpud runs as.',
   'max-startups':
     'One more, and the one is closed that is least far, of the peer that has most of these: so nobody can keep others out.',
   register: 'Launchers that cannot see into a network wait for this.',
-  klog: 'See dmesg(1).',
-  init: 'See AS PROCESS 1.',
+  klog: 'dmesg(1) shows it.',
+  init: `It does as \`${GUEST_CONFIG_PATH}\` says.`,
 }
 
 /** Also a table of docs/config.md. */

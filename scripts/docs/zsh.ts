@@ -42,11 +42,11 @@ function subcommands(name: string, commands: readonly Command[]): string[] {
   const short = ({ words }: Command) => words.slice(name.length + 1)
   return [
     'local curcontext=$curcontext state line',
-    'local -a commands',
-    'commands=(',
+    'local -a subcommands',
+    'subcommands=(',
     ...commands.map(command => `  ${quoted(`${short(command)}:${command.help.summary.replace(/\.$/, '')}`)}`),
     ')',
-    `_arguments -C '1:command:{_describe command commands}' '*::argument:->arguments'`,
+    `_arguments -C '1:command:{_describe command subcommands}' '*::argument:->arguments'`,
     '[[ $state == arguments ]] && case $words[1] in',
     ...commands.flatMap(command => [`  ${short(command)})`, ...argumentsOf(name, command, '    '), '    ;;']),
     'esac',
@@ -69,7 +69,12 @@ function flagSpec({ name, text, hasValue, isOn, isRepeatable, choices, paths }: 
   if (isOn) return `-${name}=-${explanation}:value:(false true)`
   if (!hasValue) return `-${name}${explanation}`
   const actions = { files: '_files', directories: '_files -/' }
-  const action = choices.length > 0 ? `(${choices.join(' ')})` : paths === undefined ? ' ' : actions[paths]
+  const action =
+    choices.length > 0
+      ? `(${choices.join(' ').replaceAll(':', '\\:')})`
+      : paths === undefined
+        ? ' '
+        : actions[paths]
   return `${isRepeatable ? '*' : ''}-${name}=${explanation}:${name}:${action}`
 }
 

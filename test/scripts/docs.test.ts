@@ -226,5 +226,6 @@ t.test('zsh', async t => {
   t.equal(complete('cpu 3 basenam'), 'cpu 3 basename')
   t.equal(complete('cpu-vm stop v'), 'cpu-vm stop vm')
   t.equal(complete('cpu-vm run -accel tc'), 'cpu-vm run -accel tcg')
+  t.equal(complete('cpu-vm run -accel tcg -- basenam'), 'cpu-vm run -accel tcg -- basename')
   t.equal(complete('cpud -insec'), 'cpud -insecure-no-auth')
 })
