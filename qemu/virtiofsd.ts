@@ -38,7 +38,8 @@ export interface Virtiofsd {
   readonly daemon: Daemon
 }
 
-const PROGRAMS: readonly VirtiofsdProgram[] = [
+/** In the order in which they are looked for. */
+export const VIRTIOFSD_PROGRAMS: readonly VirtiofsdProgram[] = [
   { path: '/usr/libexec/virtiofsd', kind: 'rust' },
   { path: '/usr/lib/virtiofsd', kind: 'rust' },
   { path: '/usr/lib/qemu/virtiofsd', kind: 'c' },
@@ -46,7 +47,7 @@ const PROGRAMS: readonly VirtiofsdProgram[] = [
 
 /** The virtiofsd of this machine, if it has one. */
 export function findVirtiofsd(): VirtiofsdProgram | undefined {
-  return PROGRAMS.find(({ path }) => existsSync(path))
+  return VIRTIOFSD_PROGRAMS.find(({ path }) => existsSync(path))
 }
 
 /** Starts virtiofsd for one share. Throws CpuError ERR_CPU_VM_SPAWN. */

@@ -1,5 +1,5 @@
 // Short help of a command, from the table its flags are parsed with: usage, examples, then the flags in two
-// columns, at most 80 columns wide.
+// columns, at most 80 columns wide. The manuals (scripts/docs/) tell of flags in the same words.
 
 import { formatDuration } from './duration.js'
 import type { Flag, FlagTable } from './flags.js'
@@ -23,10 +23,15 @@ export interface HelpText {
 export function renderHelp(table: FlagTable, text: HelpText): string {
   const lines = [`usage: ${text.usage}`, ...wrap(text.summary, COLUMNS)]
   if (text.examples.length > 0) lines.push('', ...renderExamples(text.examples))
-  const shown = Object.entries(table).filter(([, flag]) => flag.hidden !== true)
+  const shown = shownFlags(table)
   if (shown.length > 0) lines.push('', 'flags:', ...shown.flatMap(([name, flag]) => renderFlag(name, flag)))
   if (text.footer !== undefined) lines.push('', ...wrap(text.footer, COLUMNS))
   return `${lines.join('\n')}\n`
+}
+
+/** The flags that users are told of, in order. */
+export function shownFlags(table: FlagTable): [name: string, flag: Flag][] {
+  return Object.entries(table).filter(([, flag]) => flag.hidden !== true)
 }
 
 function renderExamples(examples: HelpText['examples']): string[] {
@@ -41,8 +46,7 @@ function renderExamples(examples: HelpText['examples']): string[] {
 
 function renderFlag(name: string, flag: Flag): string[] {
   const head = `  ${flagUsage(name, flag)}`
-  const notes = flagNotes(flag)
-  const text = wrap(notes === '' ? flag.help : `${flag.help} (${notes})`, COLUMNS - FLAG_COLUMN)
+  const text = wrap(describeFlag(flag), COLUMNS - FLAG_COLUMN)
   const indented = text.map(line => ' '.repeat(FLAG_COLUMN) + line)
   if (head.length + 2 > FLAG_COLUMN) return [head, ...indented]
   return [head.padEnd(FLAG_COLUMN) + text[0]!, ...indented.slice(1)]
@@ -54,10 +58,19 @@ export function flagUsage(name: string, flag: Flag): string {
   return `-${name} ${flag.placeholder ?? (flag.kind === 'integer' ? 'N' : flag.kind === 'duration' ? 'TIME' : 'VALUE')}`
 }
 
-function flagNotes(flag: Flag): string {
+/** What a flag does, with its choices and default in brackets, unless the text has them already. */
+export function describeFlag(flag: Flag): string {
+  const [, help = flag.help, defaultNote] = /^(.*) \((default [^()]*)\)$/s.exec(flag.help) ?? []
+  const notes = [...flagNotes(flag), ...(defaultNote === undefined ? [] : [defaultNote])]
+  return notes.length === 0 ? help : `${help} (${notes.join('; ')})`
+}
+
+function flagNotes(flag: Flag): string[] {
   const notes: string[] = []
-  if ('choices' in flag && flag.choices !== undefined) notes.push(flag.choices.join(', '))
-  if (flag.kind === 'list') notes.push('repeatable')
+  const words = new Set(flag.help.split(/[^\w-]+/))
+  if ('choices' in flag && flag.choices?.some(choice => !words.has(choice)))
+    notes.push(flag.choices.join(', '))
+  if (flag.kind === 'list' && !words.has('repeated')) notes.push('repeatable')
   if (flag.kind === 'duration' && flag.default !== undefined)
     notes.push(`default ${formatDuration(flag.default)}`)
   if (
@@ -66,11 +79,11 @@ function flagNotes(flag: Flag): string {
     flag.default !== ''
   )
     notes.push(`default ${flag.default}`)
-  return notes.join('; ')
+  return notes
 }
 
 /** Lines of at most `width` columns; a word that is longer stands alone. Never empty. */
-function wrap(text: string, width: number): string[] {
+export function wrap(text: string, width: number): string[] {
   const lines: string[] = []
   let line = ''
   for (const word of text.split(' ')) {

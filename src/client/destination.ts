@@ -151,7 +151,8 @@ function parseJump(text: string): { user?: string | undefined; name: string; por
   return { user, name: name.replace(/^\[|\]$/g, ''), port: port === undefined ? undefined : Number(port) }
 }
 
-const DEFAULT_KEYS = ['cpu_rsa', 'id_rsa', 'id_ecdsa', 'id_ed25519']
+/** In ~/.ssh, where neither a flag nor ssh_config names a key. */
+export const DEFAULT_KEYS = ['cpu_rsa', 'id_rsa', 'id_ecdsa', 'id_ed25519']
 
 function keys(
   { keyFile, useKey }: GivenDestination,

@@ -8,6 +8,13 @@ export interface EscapeActions {
   help(text: string): void
 }
 
+/** What may follow the escape character, itself besides, and what it does. */
+export const ESCAPES = [
+  { key: '.', does: 'leave; the program there is killed' },
+  { key: '^Z', does: 'suspend cpu' },
+  { key: '?', does: 'show these escapes' },
+] as const
+
 const CARRIAGE_RETURN = 0x0d
 const LINE_FEED = 0x0a
 const DOT = 0x2e
@@ -63,13 +70,11 @@ export class EscapeFilter extends Transform {
 
   #helpText(): string {
     const shown = visible(this.#character)
+    const lines = [...ESCAPES, { key: shown, does: `${shown} itself` }]
     return [
       `${shown}?`,
       'Escapes, at the start of a line:',
-      ` ${shown}.   leave; the program there is killed`,
-      ` ${shown}^Z  suspend cpu`,
-      ` ${shown}?   this text`,
-      ` ${shown}${shown}   ${shown} itself`,
+      ...lines.map(({ key, does }) => ` ${(shown + key).padEnd(4)} ${does}`),
       '',
     ].join('\r\n')
   }

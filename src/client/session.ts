@@ -29,7 +29,8 @@ export interface SessionOptions extends SessionStreams {
   readonly signal?: AbortSignal | undefined
 }
 
-const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
+/** Signals to `cpu` that the program gets instead. */
+export const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
 
 /** Runs the command and returns its exit code, 128+n for signal n. Throws CpuError ERR_CPU_SESSION when the connection breaks. */
 export async function runSession(client: ssh2.Client, options: SessionOptions): Promise<number> {

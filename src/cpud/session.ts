@@ -55,7 +55,8 @@ type PlannedProgram = Omit<
   'fileConnectionFd' | 'fuseDevice' | 'syncPath' | 'stdio' | 'controllingTerminal'
 >
 
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** Of a program that has none. */
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const HANGUP_GRACE_MS = 2000
 
 export class Session {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { defineFlags } from '../../src/cli/flags.js'
-import { renderHelp } from '../../src/cli/help.js'
+import { describeFlag, renderHelp } from '../../src/cli/help.js'
 
 const table = defineFlags({
   net: {
@@ -54,4 +54,16 @@ All of it: man cpu
 `,
   )
   for (const line of help.split('\n')) t.ok(line.length <= 80, line)
+})
+
+t.test('what the text says already is not said again', async t => {
+  const choices = ['tcp', 'unix-vsock']
+  for (const [flag, expected] of [
+    [{ kind: 'string', choices, help: 'tcp or unix-vsock' }, 'tcp or unix-vsock'],
+    [{ kind: 'string', choices, help: 'tcp or vsock' }, 'tcp or vsock (tcp, unix-vsock)'],
+    [{ kind: 'string', choices, help: 'how (default tcp)' }, 'how (tcp, unix-vsock; default tcp)'],
+    [{ kind: 'integer', help: 'how many (default 2, emulated 1)' }, 'how many (default 2, emulated 1)'],
+    [{ kind: 'list', help: 'shares; may be repeated' }, 'shares; may be repeated'],
+  ] as const)
+    t.equal(describeFlag(flag), expected)
 })

@@ -1,0 +1,95 @@
+# Completion of cpu-vm for fish. Made by npm run docs. Copy it to ~/.config/fish/completions
+
+function __cpu_vm_list_machine
+    set -l user (string match -r '.*@' -- (commandline -ct))
+    for name in (sh -c 'case $XDG_RUNTIME_DIR in
+/*) run=$XDG_RUNTIME_DIR/cpu-harness ;;
+*) run=/tmp/cpu-harness-$(id -u) ;;
+esac
+for state in "$run"/*/machine.json; do
+  [ -f "$state" ] && basename "$(dirname "$state")"
+done | grep -E "^[[:alnum:]][[:alnum:]._-]*$"')
+        echo "$user$name"
+    end
+end
+
+# The operands before the cursor, one a line.
+function __cpu_vm_operands
+    set -l words (commandline -opc)
+    set -e words[1..2]
+    while set -q words[1]
+        switch $words[1]
+            case --
+                set -e words[1]
+                break
+            case -name --name -kernel --kernel -modules --modules -append --append -memory --memory -cpus --cpus -share --share -net --net -accel --accel -timeout --timeout -namespace --namespace -fstab --fstab -fetch --fetch
+                set -e words[1]
+                set -q words[1]; and set -e words[1]
+            case '-?*'
+                set -e words[1]
+            case '*'
+                break
+        end
+    end
+    set -q words[1]; and string join -- \n $words
+end
+
+# __cpu_vm_at TEST N [SUBCOMMAND]: compares the number of these operands, within a subcommand.
+function __cpu_vm_at
+    set -l words (commandline -opc)
+    set -q argv[3]; and test "$words[2]" != $argv[3]; and return 1
+    test (count (__cpu_vm_operands)) $argv[1] $argv[2]
+end
+
+# Completes a command that starts behind so many operands.
+function __cpu_vm_list_command
+    set -l words (__cpu_vm_operands) (commandline -ct)
+    complete --do-complete=(string join -- ' ' (string escape -- $words[(math $argv[1] + 1)..-2]) "$words[-1]")
+end
+
+complete -c cpu-vm -f
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a start -d 'Starts a virtual machine with cpud in it, and leaves it running'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a run -d 'Runs a command in a virtual machine of its own, with your files under it'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a stop -d 'Stops machines and removes their files'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a list -d 'Shows the machines that run'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a kernel -d 'Shows the kernels in the cache and what each can do, or fetches one'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a doctor -d 'Shows what works on this machine, and what to do'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o name -x -d 'name of the machine'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o kernel -r -F -d 'bzImage or vmlinux to boot'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o append -x -d 'more of the kernel\'s command line'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o memory -x -d 'memory'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o cpus -x -d 'processors'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o share -x -d 'directory to share by virtiofs'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o net -x -a 'auto vsock tcp both' -d 'how the machine is reached: auto takes vsock where it works'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o accel -x -a 'auto kvm tcg' -d 'auto takes KVM where it works, else emulates the processor'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o nested -d 'KVM and vhost-vsock in the guest, for guests of its own'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o timeout -x -d 'limit of the boot'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o name -x -d 'name of the machine'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o kernel -r -F -d 'bzImage or vmlinux to boot'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o append -x -d 'more of the kernel\'s command line'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o memory -x -d 'memory'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o cpus -x -d 'processors'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o share -x -d 'directory to share by virtiofs'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o net -x -a 'auto vsock tcp both' -d 'how the machine is reached: auto takes vsock where it works'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o accel -x -a 'auto kvm tcg' -d 'auto takes KVM where it works, else emulates the processor'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o nested -d 'KVM and vhost-vsock in the guest, for guests of its own'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o timeout -x -d 'limit of the boot'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o namespace -x -d 'what of yours is bound over the guest, as in cpu(1)'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o fstab -r -F -d 'fstab(5) lines to mount there, instead of those in $CPU_FSTAB'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -ge 0 run' -a '(__cpu_vm_list_command 0)'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 stop' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 stop' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -ge 0 stop' -a '(__cpu_vm_list_machine)'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o fetch -x -a 'amd64 cloud-amd64 backports/amd64 backports/cloud-amd64' -d 'download a Debian kernel into the cache, unless it is there: amd64, cloud-amd64, backports/amd64'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 doctor' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 doctor' -o help -d 'show this'

@@ -1,0 +1,101 @@
+// The manual of cpu-vm(1), besides its flags.
+
+import { boot, commandLine, consoleLog } from '../../qemu/devices.js'
+import { HELP } from '../../qemu/flags.js'
+import { QEMU } from '../../qemu/probe.js'
+import { VIRTIOFSD_PROGRAMS } from '../../qemu/virtiofsd.js'
+import { EXIT_HARNESS, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_USAGE } from '../../src/cli/exit-codes.js'
+import { FSTAB_VARIABLE } from '../../src/ssh/exec-request.js'
+import type { Command, Manual } from './manual.js'
+import { ADDON_VARIABLE, DEBUG_VARIABLE, RUNTIME_VARIABLE } from './variables.js'
+
+const commands: readonly Command[] = Object.entries(HELP).map(([name, { table, text }]) => ({
+  words: `cpu-vm ${name}`,
+  flags: table,
+  help: text,
+}))
+
+/** What a guest's kernel is started with, for `-append TEXT`. */
+export const KERNEL_COMMAND_LINE =
+  commandLine([boot({ image: '', initrd: '', append: 'TEXT' }), consoleLog('')]).at(-1) ?? ''
+
+export const CPU_VM_MANUAL: Manual = {
+  name: 'cpu-vm',
+  section: 1,
+  purpose: 'virtual machines for cpu',
+  commands,
+  description: [
+    'cpu-vm boots virtual machines in which cpu(1) runs commands. A machine has a kernel, which you may name, and a file system in memory with cpud(8) and nothing else: all programs come from here, through cpu. It is there in seconds, and nothing of it is left afterwards.',
+    'KVM, vsock and virtiofsd are tried before they are used. Where one does not work, the next best is taken instead (the processor is emulated, TCP on 127.0.0.1 stands for vsock), and this is said in one line. `cpu-vm doctor` shows what works here, and what to do.',
+  ],
+  more: {
+    name: 'Letters, digits, `.`, `_` and `-`, at most 63; `cpu NAME` reaches it, and so does `cpu -net vsock CID`.',
+    kernel:
+      "Of those in the cache, one with 9P comes before one without, Debian's own before a backport, then the newest. A guest that is to see your files needs CONFIG_FUSE_FS, or CONFIG_9P_FS and CONFIG_NET_9P_FD.",
+    append: `It stands for TEXT in: \`${KERNEL_COMMAND_LINE}\`.`,
+    share: `A line such as \`TAG /mnt virtiofs\` in \`$${FSTAB_VARIABLE}\` or -fstab mounts it. \`:ro\` makes it read-only.`,
+    nested: 'The kernel must have KVM.',
+    fetch: 'By apt-get(8), from the mirrors of this machine. Nothing is installed, and root is not needed.',
+  },
+  behaviour: [
+    {
+      title: 'MACHINES',
+      blocks: [
+        'Each machine has a directory below `$XDG_RUNTIME_DIR/cpu-harness` with its keys, its console and an ssh_config(5) in which cpu(1) finds it by name. The host key of the guest is made before it boots, so it is known from the start.',
+        'What `run` starts is killed when cpu-vm ends, however it does. What `start` starts goes on until `stop`, or until the guest switches itself off.',
+        'Guests are x86-64.',
+      ],
+    },
+    {
+      title: 'SIGNALS',
+      blocks: [
+        'SIGINT, SIGTERM and SIGHUP end cpu-vm in an orderly way: a machine that is being started, or was started by `run`, is gone afterwards.',
+      ],
+    },
+  ],
+  exitStatus: [
+    [`${EXIT_USAGE}`, 'wrong usage: flags, operands, or a file that they name'],
+    [
+      `${EXIT_HARNESS}`,
+      'cpu-vm failed, and not the command that it was to run; of `doctor`: no machine can be started here',
+    ],
+    [`${EXIT_NOT_EXECUTABLE}, ${EXIT_NOT_FOUND}`, 'of `run`, as of cpu(1)'],
+    ['128+n', 'signal n ended the command of `run`, or interrupted cpu-vm'],
+    ['any other', 'of `run`: that of the command, exactly'],
+  ],
+  environment: [
+    RUNTIME_VARIABLE,
+    ['XDG_CACHE_HOME', 'its `cpu-harness` is the cache of kernels and images; else ~/.cache/cpu-harness is'],
+    ['HOME', 'where the cache is, unless `XDG_CACHE_HOME` says it'],
+    ['PATH', `where ${QEMU}, apt-get, apt-cache, dpkg-deb, strip and other tools are looked for`],
+    ['TMPDIR', 'where short-lived files are; else /tmp'],
+    DEBUG_VARIABLE,
+    ADDON_VARIABLE,
+    ['all others', `\`${FSTAB_VARIABLE}\` among them, are for the command of \`run\`: see cpu(1)`],
+  ],
+  files: [
+    ['~/.cache/cpu-harness/kernels', 'kernels that were fetched, unpacked'],
+    [
+      '~/.cache/cpu-harness/vmlinux, images, probes, apt',
+      'kernels without their decompressor, root file systems, what works here, lists of packages; all of these are made again',
+    ],
+    ['$XDG_RUNTIME_DIR/cpu-harness/NAME/console.log', 'the console of a machine'],
+    [
+      '$XDG_RUNTIME_DIR/cpu-harness/NAME/qemu.log',
+      "QEMU's command line, and what it says; `virtiofsd-TAG.log` likewise",
+    ],
+    [
+      '$XDG_RUNTIME_DIR/cpu-harness/NAME/ssh_config',
+      'how to reach it; `id_ed25519` and `known_hosts` are beside it',
+    ],
+    ['/dev/kvm, /dev/vhost-vsock', 'must be open to you for KVM and vsock'],
+    [VIRTIOFSD_PROGRAMS.map(({ path }) => path).join(', '), 'virtiofsd, for -share; the first that is there'],
+  ],
+  examples: [
+    { command: 'cpu-vm start -name v -share myfs=/srv/data', does: 'a machine that stays, with a share' },
+    { command: 'CPU_FSTAB="myfs /mnt virtiofs" cpu v ls /mnt', does: 'the share, mounted for one command' },
+    { command: 'cpu-vm stop v', does: 'its end' },
+  ],
+  closing: [],
+  seeAlso: ['cpu(1)', 'cpud(8)', 'qemu-system-x86_64(1)', 'ssh_config(5)', 'vsock(7)'],
+}
