@@ -19,6 +19,7 @@ _cpu_value() {
   case "$1 $2" in
     'cpu net') compgen -P "$4" -W 'tcp tcp4 tcp6 unix unix-vsock vsock' -- "$3" ;;
     'cpu files') compgen -P "$4" -W 'auto fuse 9p none' -- "$3" ;;
+    'cpu export') compgen -P "$4" -W 'namespace all' -- "$3" ;;
     'cpu cache') compgen -P "$4" -W 'strict auto always none readahead mmap loose' -- "$3" ;;
     'cpu tty') compgen -P "$4" -W 'auto force no' -- "$3" ;;
     *) [[ $with_value == *" $2 "* ]] || compgen -P "$4" -W 'true false' -- "$3" ;;
@@ -93,7 +94,7 @@ _cpu_complete() {
 
 _cpu() {
   COMPREPLY=()
-  _cpu_complete 'cpu' 1 '-net -sp -key -useKey=false -hk -user -files -9p=false -namespace -fstab -root -ro -cache -msize -mountopts -direct=false -srv -srv-open -tty -timeout -timeout9p -dry-run -v -d -dbg9p -version -help' 'net sp key hk user files namespace fstab root cache msize mountopts srv tty timeout timeout9p' 'host command'
+  _cpu_complete 'cpu' 1 '-net -sp -key -useKey=false -hk -user -files -9p=false -namespace -fstab -fstab-strict -root -ro -export -ssh -env -cd -cache -msize -mountopts -direct=false -srv -srv-open -tty -timeout -timeout9p -dry-run -v -d -dbg9p -dump -version -help' 'net sp key hk user files namespace fstab root export env cd cache msize mountopts srv tty timeout timeout9p dump' 'host command'
 }
 
 complete -o default -F _cpu cpu

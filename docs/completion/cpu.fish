@@ -25,7 +25,7 @@ function __cpu_operands
             case --
                 set -e words[1]
                 break
-            case -net --net -sp --sp -key --key -hk --hk -user --user -files --files -namespace --namespace -fstab --fstab -root --root -cache --cache -msize --msize -mountopts --mountopts -srv --srv -tty --tty -timeout --timeout -timeout9p --timeout9p
+            case -net --net -sp --sp -key --key -hk --hk -user --user -files --files -namespace --namespace -fstab --fstab -root --root -export --export -env --env -cd --cd -cache --cache -msize --msize -mountopts --mountopts -srv --srv -tty --tty -timeout --timeout -timeout9p --timeout9p -dump --dump
                 set -e words[1]
                 set -q words[1]; and set -e words[1]
             case '-?*'
@@ -61,8 +61,13 @@ complete -c cpu -n '__cpu_at -eq 0' -o files -x -a 'auto fuse 9p none' -d 'how y
 complete -c cpu -n '__cpu_at -eq 0; and string match -q -- "-*" (commandline -ct)' -a '-9p=false' -d 'as -files none'
 complete -c cpu -n '__cpu_at -eq 0' -o namespace -x -d 'what of yours is bound over the other machine: DIR or REMOTE=LOCAL, separated by colons'
 complete -c cpu -n '__cpu_at -eq 0' -o fstab -r -F -d 'fstab(5) lines to mount there besides, instead of those in $CPU_FSTAB'
+complete -c cpu -n '__cpu_at -eq 0' -o fstab-strict -d 'a line of the fstab that fails ends the session'
 complete -c cpu -n '__cpu_at -eq 0' -o root -x -a '(__fish_complete_directories)' -d 'what of the local file system is served'
 complete -c cpu -n '__cpu_at -eq 0' -o ro -d 'serve it read-only'
+complete -c cpu -n '__cpu_at -eq 0' -o export -x -a 'namespace all' -d 'what of that the other machine may see: what the namespace and the fstab name and the current directory, or all'
+complete -c cpu -n '__cpu_at -eq 0' -o ssh -d 'plain ssh: no files, no mounts'
+complete -c cpu -n '__cpu_at -eq 0' -o env -x -d 'variables that go there, as NAME or NAME=VALUE, separated by commas'
+complete -c cpu -n '__cpu_at -eq 0' -o cd -x -a '(__fish_complete_directories)' -d 'directory to start in, instead of the current one'
 complete -c cpu -n '__cpu_at -eq 0' -o cache -x -a 'strict auto always none readahead mmap loose' -d 'what the other kernel may keep of your files'
 complete -c cpu -n '__cpu_at -eq 0' -o msize -x -d 'largest message of 9P'
 complete -c cpu -n '__cpu_at -eq 0' -o mountopts -x -d 'more mount options of 9P, separated by commas'
@@ -76,6 +81,7 @@ complete -c cpu -n '__cpu_at -eq 0' -o dry-run -d 'show what would be done there
 complete -c cpu -n '__cpu_at -eq 0' -o v -d 'say what is done'
 complete -c cpu -n '__cpu_at -eq 0' -o d -d 'show the SSH protocol'
 complete -c cpu -n '__cpu_at -eq 0' -o dbg9p -d 'show each message about files'
+complete -c cpu -n '__cpu_at -eq 0' -o dump -r -F -d 'write all that -v, -d and -dbg9p say to a file'
 complete -c cpu -n '__cpu_at -eq 0' -o version -d 'show the version'
 complete -c cpu -n '__cpu_at -eq 0' -o help -d 'show this'
 complete -c cpu -n '__cpu_at -eq 0' -a '(__cpu_list_host)'

@@ -77,7 +77,7 @@ _cpud_complete() {
 
 _cpud() {
   COMPREPLY=()
-  _cpud_complete 'cpud' 1 '-net -addr -sp -pk -hk -insecure-no-auth -login-grace -max-startups -register -registerTO -klog -init -d -version -help' 'net addr sp pk hk login-grace max-startups register registerTO' ''
+  _cpud_complete 'cpud' 1 '-net -addr -sp -pk -hk -insecure-no-auth -user -login-grace -max-startups -register -registerTO -klog -init -d -version -help' 'net addr sp pk hk user login-grace max-startups register registerTO' ''
 }
 
 complete -o default -F _cpud cpud

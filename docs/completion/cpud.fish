@@ -9,7 +9,7 @@ function __cpud_operands
             case --
                 set -e words[1]
                 break
-            case -net --net -addr --addr -sp --sp -pk --pk -hk --hk -login-grace --login-grace -max-startups --max-startups -register --register -registerTO --registerTO
+            case -net --net -addr --addr -sp --sp -pk --pk -hk --hk -user --user -login-grace --login-grace -max-startups --max-startups -register --register -registerTO --registerTO
                 set -e words[1]
                 set -q words[1]; and set -e words[1]
             case '-?*'
@@ -41,6 +41,7 @@ complete -c cpud -n '__cpud_at -eq 0' -o sp -x -d 'port to listen on'
 complete -c cpud -n '__cpud_at -eq 0' -o pk -r -F -d 'authorized_keys of sshd(8): who may log in'
 complete -c cpud -n '__cpud_at -eq 0' -o hk -r -F -d 'private host key'
 complete -c cpud -n '__cpud_at -eq 0' -o insecure-no-auth -d 'let anybody in who can connect'
+complete -c cpud -n '__cpud_at -eq 0' -o user -x -d 'run programs as that user, with his groups and home, instead of as the one cpud runs as'
 complete -c cpud -n '__cpud_at -eq 0' -o login-grace -x -d 'time to log in'
 complete -c cpud -n '__cpud_at -eq 0' -o max-startups -x -d 'connections that may be waiting to log in'
 complete -c cpud -n '__cpud_at -eq 0' -o register -x -d 'say "ok" to HOST:PORT, vsock/CID:PORT or unix/PATH once this listens'

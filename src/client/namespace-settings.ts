@@ -13,6 +13,7 @@ import { MOUNT_ROOT } from '../namespace/plan.js'
 import { isWithin } from '../namespace/working-directory.js'
 import { readText } from './destination.js'
 import { resolveInExport } from './export-path.js'
+import { say } from './reports.js'
 
 type Values = ParsedFlags<typeof CPU_FLAGS>['values']
 
@@ -28,7 +29,7 @@ export interface NamespaceSettings {
 /** `inherited` is the fstab of the environment. Throws UsageError, and CpuError for files that cannot be used. */
 export function namespaceSettings(values: Values, hasFiles: boolean, inherited: string): NamespaceSettings {
   if (values.ssh) return plainSsh(values)
-  const workingDirectory = path.resolve(values.cd ?? '')
+  const { workingDirectory, served } = startingPlace(values, hasFiles)
   const userFstab = values.fstab === undefined ? inherited : readText(values.fstab, '-fstab')
   const bindings = hasFiles || values.namespace !== undefined ? parseNamespace(values.namespace) : []
   if (!hasFiles && bindings.length > 0) {
@@ -38,18 +39,44 @@ export function namespaceSettings(values: Values, hasFiles: boolean, inherited: 
     )
   }
   const locate = (local: string) => resolveInExport(values.root, local)
-  const isMine = hasFiles && (values.cd === undefined || locate(workingDirectory) !== undefined)
-  const own = isMine ? workingDirectory : undefined
   return {
     fstab: namespaceFstab({
       bindings,
-      workingDirectory: bindings.length > 0 ? own : undefined,
+      workingDirectory:
+        bindings.length > 0 && served !== undefined
+          ? { remotePath: workingDirectory, localPath: served }
+          : undefined,
       userFstab,
       locate,
       isFile: exported => fs.statSync(path.join(values.root, exported)).isDirectory() === false,
     }),
     workingDirectory,
-    shown: showsAll(values, bindings) ? undefined : shownPaths(bindings, own, userFstab, locate),
+    shown: showsAll(values, bindings) ? undefined : shownPaths(bindings, served, userFstab, locate),
+  }
+}
+
+/** Where the program starts, and which directory that is of those served, by its path from `-root`, if it is one. */
+function startingPlace(
+  { cd, root }: Values,
+  hasFiles: boolean,
+): { readonly workingDirectory: string; readonly served: string | undefined } {
+  const here = path.resolve(cd ?? '')
+  if (!hasFiles) return { workingDirectory: here, served: undefined }
+  const top = realPath(path.resolve(root))
+  const served = isWithin(here, top) ? path.resolve('/', path.relative(top, here)) : undefined
+  if (cd !== undefined)
+    return { workingDirectory: here, served: served && resolveInExport(top, served) && served }
+  if (served !== undefined) return { workingDirectory: here, served }
+  say(`${here} is not below ${root} (-root), so the command starts in ${MOUNT_ROOT}`)
+  return { workingDirectory: '/', served: undefined }
+}
+
+/** What does not exist is told by the file server. */
+function realPath(name: string): string {
+  try {
+    return fs.realpathSync(name)
+  } catch {
+    return name
   }
 }
 

@@ -6,6 +6,7 @@ import { formatPlan } from '../namespace/format-plan.js'
 import type { NinePOptions } from '../namespace/ninep-mount.js'
 import { formatNinePOptions } from '../namespace/ninep-options.js'
 import { sessionPlan } from '../namespace/session-plan.js'
+import { workingDirectoryCandidates } from '../namespace/working-directory.js'
 import {
   encodeExec,
   FSTAB_VARIABLE,
@@ -131,13 +132,14 @@ export function describeRun(options: ClientOptions): string {
     release: '',
     strict: options.strictness.fstab,
   })
+  const [start = '/'] = workingDirectoryCandidates(options.workingDirectory, options.files !== undefined)
   const command = options.args.length === 0 ? '$SHELL' : quoteCommand(options.args).toString()
   return [
     `# on ${formatAddress(options.destination.address)} as ${options.destination.login.username}`,
     ...describeProxy(options.destination),
     options.files === undefined ? '# no files are served' : `# files served: ${describeFiles(options.files)}`,
     ...problems.map(problem => `# ${problem.message}`),
-    `${formatPlan(steps)}cd ${quoteWord(options.workingDirectory)}`,
+    `${formatPlan(steps)}cd ${quoteWord(start)}`,
     command,
     '',
   ].join('\n')

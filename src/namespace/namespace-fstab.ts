@@ -9,7 +9,7 @@ import { isBindable, isWithin } from './working-directory.js'
 export interface NamespaceFstabOptions {
   readonly bindings: readonly Binding[]
   /** Made reachable at its own path if the bindings do not; undefined to leave that. */
-  readonly workingDirectory?: string | undefined
+  readonly workingDirectory?: Pick<Binding, 'remotePath' | 'localPath'> | undefined
   /** The user's own lines, sent as they are after the binds. */
   readonly userFstab?: string
   /** Where the user's files are mounted. */
@@ -34,8 +34,8 @@ export function namespaceFstab(options: NamespaceFstabOptions): string {
     if (!binding.isDefault) throw namespaceError(`${binding.localPath} does not exist here`)
     return false
   })
-  if (workingDirectory !== undefined && isBindable(workingDirectory) && !isBound(workingDirectory, bindings))
-    bindings.push({ remotePath: workingDirectory, localPath: workingDirectory, isDefault: true })
+  if (workingDirectory !== undefined && needsBind(workingDirectory, bindings))
+    bindings.push({ ...workingDirectory, isDefault: true })
   if (bindings.length === 0) return userFstab
   const lines = bindings.map(({ remotePath, localPath }) => {
     const exported = locate(localPath) ?? localPath
@@ -51,8 +51,12 @@ export function namespaceFstab(options: NamespaceFstabOptions): string {
   return userFstab === '' ? own : `${own}#line 1 fstab\n${userFstab}`
 }
 
-/** Whether the directory, seen remotely at its own path, is the local one. */
-function isBound(directory: string, bindings: readonly Binding[]): boolean {
-  const cover = bindings.findLast(binding => isWithin(directory, binding.remotePath))
-  return cover !== undefined && cover.localPath + directory.slice(cover.remotePath.length) === directory
+/** Whether another directory than the local one, or none, would be seen at that path. */
+function needsBind(
+  { remotePath, localPath }: Pick<Binding, 'remotePath' | 'localPath'>,
+  bindings: readonly Binding[],
+): boolean {
+  if (!isBindable(remotePath)) return false
+  const cover = bindings.findLast(binding => isWithin(remotePath, binding.remotePath))
+  return cover === undefined || cover.localPath + remotePath.slice(cover.remotePath.length) !== localPath
 }

@@ -27,6 +27,7 @@ export function isBindable(directory: string): boolean {
  */
 export function workingDirectoryCandidates(directory: string, hasFiles: boolean): string[] {
   if (!hasFiles || [MOUNT_ROOT, '/tmp/local'].some(own => isWithin(directory, own))) return [directory]
-  if (directory === '/' || directory === '/tmp') return [MOUNT_ROOT + directory]
+  if (directory === '/') return [MOUNT_ROOT]
+  if (directory === '/tmp') return [MOUNT_ROOT + directory]
   return [directory, MOUNT_ROOT + directory]
 }

@@ -96,6 +96,18 @@ t.test('the directory to start in', async t => {
   t.match(await pwd(['-files', 'none', '-cd', '/no/such']), { code: 255, stdout: '' })
 })
 
+t.test('the current directory, of what -root serves', async t => {
+  const cpud = await startCpud(t, 'unix', { files: 'fuse' })
+  const { above, here } = places(t)
+  const pwd = (flags: string[], cwd: string) => cpu(cpud, ['sh', '-c', 'pwd; ls'], { flags, cwd })
+  t.match(await pwd(['-root', above], here), { code: 0, stdout: `${here}\nfile\n`, stderr: '' })
+  t.match(await pwd(['-root', here], above), {
+    code: 0,
+    stdout: '/tmp/cpu\n',
+    stderr: `cpu: ${above} is not below ${here} (-root), so the command starts in /tmp/cpu\n`,
+  })
+})
+
 t.test('variables', async t => {
   const cpud = await startCpud(t, 'unix')
   const env = { PATH: process.env['PATH']!, A: 'a', B: 'b', CPU_FSTAB: '' }

@@ -54,7 +54,7 @@ interface Case {
 const fstabOf = ({ namespace, directory, user, missing = [], links = {} }: Case): string =>
   namespaceFstab({
     bindings: parseNamespace(namespace),
-    workingDirectory: directory,
+    workingDirectory: directory === undefined ? undefined : { remotePath: directory, localPath: directory },
     ...(user === undefined ? {} : { userFstab: user }),
     isFile: exported => exported.endsWith('.conf'),
     locate: localPath => (missing.includes(localPath) ? undefined : (links[localPath] ?? localPath)),

@@ -5,7 +5,7 @@ t.test('where a program starts', async t => {
   for (const [directory, hasFiles, expected] of [
     ['/home/me', true, ['/home/me', '/tmp/cpu/home/me']],
     ['/tmp/foo', true, ['/tmp/foo', '/tmp/cpu/tmp/foo']],
-    ['/', true, ['/tmp/cpu/']],
+    ['/', true, ['/tmp/cpu']],
     ['/tmp', true, ['/tmp/cpu/tmp']],
     ['/proc/self', true, ['/proc/self', '/tmp/cpu/proc/self']],
     ['/dev', true, ['/dev', '/tmp/cpu/dev']],
