@@ -3,6 +3,7 @@ import type ssh2 from 'ssh2'
 import type { UserNamespace } from '../native/user-namespace.js'
 import { VsockSocket } from '../native/vsock.js'
 import { ReceivedEnvironment } from '../ssh/exec-request.js'
+import { GO_SOFTWARE } from '../ssh/peer.js'
 import { type Arrival, DISCONNECT_TIMEOUT_MS } from './arrivals.js'
 import { guardChannel, hearAfterInput, releaseSession } from './channel-guard.js'
 import { type KeySource, Login } from './login.js'
@@ -26,13 +27,21 @@ export class Connection {
   readonly #arrival: Arrival
   readonly #login: Login
   readonly #userNamespace: UserNamespace | undefined
+  readonly #software: string
   /** Ports that stand for ways back through this very connection; none is open on this machine. */
   readonly #forwards = new Map<number, string>()
   /** Whatever was sent to it, and is kept. */
   readonly #channels = new Map<ssh2.Session, ReceivedEnvironment>()
   readonly #sessions = new Set<Session>()
 
-  constructor(client: ssh2.Connection, arrival: Arrival, { keys, userNamespace }: ConnectionOptions) {
+  /** `software` is the client's, as its banner has it. */
+  constructor(
+    client: ssh2.Connection,
+    arrival: Arrival,
+    software: string,
+    { keys, userNamespace }: ConnectionOptions,
+  ) {
+    this.#software = software
     this.#client = client
     this.#arrival = arrival
     this.#login = new Login(keys, arrival)
@@ -106,7 +115,8 @@ export class Connection {
         rows,
         columns,
         term: (info as { term?: string }).term ?? '',
-        modes: modes as unknown as Record<string, number>,
+        // Older ones of Go's client ask for no echo, and need it: Go's cpud pays no heed to modes.
+        modes: this.#software === GO_SOFTWARE ? {} : (modes as unknown as Record<string, number>),
       }
       accept?.()
     })

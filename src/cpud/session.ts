@@ -129,9 +129,11 @@ export class Session {
     )
     if (hasFiles) environment.set('PWD', Buffer.from(directories[0] ?? '/', 'latin1'))
     if (!environment.has('PATH')) environment.set('PATH', Buffer.from(DEFAULT_PATH))
+    const { pty, userNamespace } = this.#options
+    if (pty !== undefined && pty.term !== '' && !environment.has('TERM'))
+      environment.set('TERM', Buffer.from(pty.term))
     const args = exec.args.length > 0 ? exec.args : [environment.get('SHELL') ?? Buffer.from('/bin/sh')]
-    this.#stdio = openStdio(this.#options.pty)
-    const { userNamespace } = this.#options
+    this.#stdio = openStdio(pty)
     const program = spawnProgram({
       steps,
       mountNamespace: steps.length > 0,
@@ -144,7 +146,7 @@ export class Session {
         Buffer.from(directory, 'latin1'),
       ),
       stdio: this.#stdio.childDescriptors,
-      controllingTerminal: this.#options.pty !== undefined,
+      controllingTerminal: pty !== undefined,
     })
     this.#program = program
     const outcome = outcomeOf(program)
