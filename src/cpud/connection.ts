@@ -49,6 +49,7 @@ export class Connection {
     client.on('authentication', context => this.#login.decide(context))
     client.on('request', (accept, reject, name, info) => {
       if (name === 'tcpip-forward') this.#forward(info as ssh2.TcpipBindInfo, accept, reject)
+      else if (name === 'cancel-tcpip-forward' && this.#cancel(info as ssh2.TcpipBindInfo)) accept?.()
       else reject?.()
     })
     client.on('session', (accept, reject) => {
@@ -82,9 +83,15 @@ export class Connection {
     reject: (() => void) | undefined,
   ): void {
     if (info.bindPort !== 0 || this.#forwards.size >= MAX_FORWARDS) return reject?.()
-    const port = FIRST_FORWARD_PORT + this.#forwards.size
+    let port = FIRST_FORWARD_PORT
+    while (this.#forwards.has(port)) port++
     this.#forwards.set(port, info.bindAddr)
     accept?.(port)
+  }
+
+  /** Whether there was such a forward. */
+  #cancel({ bindAddr, bindPort }: ssh2.TcpipBindInfo): boolean {
+    return this.#forwards.get(bindPort) === bindAddr && this.#forwards.delete(bindPort)
   }
 
   #open(channel: ssh2.Session): void {
