@@ -177,6 +177,13 @@ t.test('variables of a session that we are in are not handed on', async t => {
   t.same(asked(server), ['session', "exec 'true', reply wanted"])
 })
 
+t.test('the directory of the command, and what happens where it does not exist', async t => {
+  const server = await startGoCpud(t)
+  const run = (cwd: string) => cpu(server, ['pwd'], { flags: without, cwd })
+  t.match(await run('/usr/lib'), { code: 0, stdout: Buffer.from('/usr/lib\n') })
+  t.match(await run(temporaryDirectory(t)), { code: 1, stderr: /CPUD: your \$PWD .* is not in the remote/ })
+})
+
 t.test('a server without variables', async t => {
   const server = await startGoCpud(t, { refusesEnv: true })
   const { code, stdout } = await cpu(server, ['/bin/echo', 'on'], { flags: without })
