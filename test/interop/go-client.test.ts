@@ -105,6 +105,13 @@ t.test('stdin, to its end', async t => {
   t.same(await ended, { stdout: '1000000\n', stderr: '', code: 0 })
 })
 
+t.test('a command and a variable as long as xargs(1) and Go’s packets have them', async t => {
+  const cpu = await dial(t, await startCpud(t, 'tcp'))
+  const args = ['sh', '-c', 'printf %s "$1" "$LONG" | wc -c', '-', 'x'.repeat(120_000)]
+  const { stdout } = await cpu.run({ args, env: { ...inherited, LONG: 'y'.repeat(100_000) } })
+  t.equal(stdout, '220000\n')
+})
+
 t.test('no command is the user’s shell', async t => {
   const cpu = await dial(t, await startCpud(t, 'tcp'))
   const { channel, ended } = await cpu.start({ args: [], env: { ...inherited, SHELL: '/bin/sh' } })
