@@ -30,6 +30,22 @@ const nativeModules = {
   },
 }
 
+/**
+ * ssh2 ends a connection for a packet of more than 35,000 bytes, which is no option of its. Go's SSH and OpenSSH take
+ * 256 KiB, and u-root's client sends a long command in one packet.
+ */
+const largePackets = {
+  name: 'large-packets',
+  setup(bundler) {
+    bundler.onLoad({ filter: /ssh2\/lib\/protocol\/crypto\.js$/ }, async ({ path }) => {
+      const source = await readFile(path, 'utf8')
+      const contents = source.replace('const MAX_PACKET_SIZE = 35000;', 'const MAX_PACKET_SIZE = 256 * 1024;')
+      if (contents === source) throw new Error(`no limit of packets was found in ${path}`)
+      return { contents }
+    })
+  },
+}
+
 await mkdir(unfinished, { recursive: true })
 try {
   await bundle()
@@ -59,7 +75,7 @@ async function bundle() {
     define: { 'import.meta.url': 'bundleUrl', CPU_HARNESS_VERSION: JSON.stringify(version) },
     // ssh2 takes its ciphers' order from it where it is installed, and does without it.
     external: ['cpu-features'],
-    plugins: [nativeModules],
+    plugins: [nativeModules, largePackets],
     legalComments: 'linked',
     logLevel: 'warning',
   })

@@ -52,6 +52,8 @@ export interface FileServer {
 
 export interface FileHostEvents {
   taken(way: FileWay): void
+  /** The other side came, with a protocol by which nothing is served. */
+  refused(protocol: FileProtocol): void
   /** Called with the protocol and each message, in one line. */
   readonly trace?: ((line: string) => void) | undefined
 }
@@ -59,6 +61,19 @@ export interface FileHostEvents {
 /** ERR_CPU_FILES */
 export function cannotServe({ root }: FileHostOptions, cause: string): CpuError {
   return new CpuError('ERR_CPU_FILES', `cannot serve ${root}: ${cause}`)
+}
+
+/** ERR_CPU_FILES */
+export function refusedProtocol({ protocols }: FileHostOptions, wanted: FileProtocol): CpuError {
+  const choice = `-files ${protocols.join()}`
+  const name = wanted === '9p' ? '9P' : 'FUSE'
+  return new CpuError(
+    'ERR_CPU_FILES',
+    `the other side takes files by ${name}, and ${choice} does not allow it`,
+    {
+      remedy: `leave out ${choice}`,
+    },
+  )
 }
 
 const FIRST_BYTES_TIMEOUT_MS = 10_000
@@ -152,7 +167,11 @@ export class FileHost {
     const first = await take(stream, 8, this.#end.signal)
     stream.unshift(first)
     const protocol = protocolOf(first)
-    if (protocol === undefined || !this.#options.protocols.includes(protocol)) return void stream.destroy()
+    if (protocol === undefined) return void stream.destroy()
+    if (!this.#options.protocols.includes(protocol)) {
+      this.#events.refused(protocol)
+      return void stream.destroy()
+    }
     this.#events.taken({ by, protocol })
     const { trace } = this.#events
     const options = {

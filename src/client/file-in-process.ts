@@ -1,6 +1,14 @@
 // The file server in the main thread, where a stream cannot be handed to another: everywhere but on Linux.
 import type { Duplex } from 'node:stream'
-import { cannotServe, FileHost, type FileHostOptions, type FileServer, type FileWay } from './file-host.js'
+import type { FileProtocol } from '../namespace/file-protocol.js'
+import {
+  cannotServe,
+  FileHost,
+  type FileHostOptions,
+  type FileServer,
+  type FileWay,
+  refusedProtocol,
+} from './file-host.js'
 
 export class FilesInProcess implements FileServer {
   readonly ready: Promise<undefined>
@@ -8,12 +16,16 @@ export class FilesInProcess implements FileServer {
   readonly #host: FileHost | undefined
 
   constructor(options: FileHostOptions, trace?: (line: string) => void) {
-    let onTaken: (way: FileWay) => void = () => {}
-    this.taken = new Promise(resolve => {
-      onTaken = resolve
+    let taken: (way: FileWay) => void = () => {}
+    let fail: (error: Error) => void = () => {}
+    this.taken = new Promise((resolve, reject) => {
+      taken = resolve
+      fail = reject
     })
+    this.taken.catch(() => {}) // seen by who waits
     try {
-      this.#host = new FileHost(options, { taken: way => onTaken(way), trace })
+      const refused = (protocol: FileProtocol) => fail(refusedProtocol(options, protocol))
+      this.#host = new FileHost(options, { taken, refused, trace })
       this.ready = Promise.resolve(undefined)
     } catch (error) {
       this.ready = Promise.reject(cannotServe(options, (error as Error).message))

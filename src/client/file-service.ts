@@ -36,7 +36,7 @@ export interface FileOffer {
 }
 
 /** 32 hexadecimal characters. */
-export function createNonce(): string {
+function createNonce(): string {
   return randomBytes(16).toString('hex')
 }
 

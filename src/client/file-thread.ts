@@ -6,7 +6,13 @@ import { socketPair } from '../native/fd-stream.js'
 import { exitNow } from '../native/system.js'
 import { joinChannel } from '../ssh/join.js'
 import { moduleUrl } from '../version.js'
-import { cannotServe, type FileHostOptions, type FileServer, type FileWay } from './file-host.js'
+import {
+  cannotServe,
+  type FileHostOptions,
+  type FileServer,
+  type FileWay,
+  refusedProtocol,
+} from './file-host.js'
 import type { FileWorkerData, FromFileWorker, ToFileWorker } from './file-worker.js'
 
 const CLOSE_TIMEOUT_MS = 2000
@@ -41,6 +47,7 @@ export class FileThread implements FileServer {
     this.taken.catch(() => {})
     worker.on('message', (message: FromFileWorker) => {
       if (message.kind === 'failed') fail(message.message)
+      if (message.kind === 'refused') failures.abort(refusedProtocol(options, message.protocol))
       if (message.kind === 'trace') trace?.(message.line)
     })
   }

@@ -1,6 +1,7 @@
 // The thread of the file server: a FileHost, told what to do by file-thread.ts. Terminal and SSH have the main
 // thread, so that neither waits for a local disk, nor files for a busy terminal.
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import type { FileProtocol } from '../namespace/file-protocol.js'
 import { FdStream } from '../native/fd-stream.js'
 import type { DirectFiles } from '../ssh/exec-request.js'
 import { FileHost, type FileHostOptions, type FileWay } from './file-host.js'
@@ -18,12 +19,17 @@ export type FromFileWorker =
   | { readonly kind: 'ready'; readonly direct: DirectFiles['at'] | undefined }
   | { readonly kind: 'failed'; readonly message: string }
   | { readonly kind: 'taken'; readonly way: FileWay }
+  | { readonly kind: 'refused'; readonly protocol: FileProtocol }
   | { readonly kind: 'trace'; readonly line: string }
 
 async function run(port: MessagePort, { traces, ...options }: FileWorkerData): Promise<void> {
   const tell = (message: FromFileWorker) => port.postMessage(message)
   const trace = traces ? (line: string) => tell({ kind: 'trace', line }) : undefined
-  const host = new FileHost(options, { taken: way => tell({ kind: 'taken', way }), trace })
+  const host = new FileHost(options, {
+    taken: way => tell({ kind: 'taken', way }),
+    refused: protocol => tell({ kind: 'refused', protocol }),
+    trace,
+  })
   port.on('message', (message: ToFileWorker) => {
     if (message === 'close') void host.close().finally(() => port.close())
     else host.admit(new FdStream(message.fd))

@@ -8,20 +8,22 @@ import { formatNinePOptions } from '../namespace/ninep-options.js'
 import { sessionPlan } from '../namespace/session-plan.js'
 import { workingDirectoryCandidates } from '../namespace/working-directory.js'
 import {
+  type EncodedExec,
   encodeExec,
   FSTAB_VARIABLE,
   FSTAB_VARIABLE_FOR_SSHD,
   formatStrictness,
+  isProtocolVariable,
   NINEP_OPTIONS_VARIABLE,
-  NONCE_VARIABLE,
   STRICT_VARIABLE,
   type Strictness,
 } from '../ssh/exec-request.js'
+import { type Peer, peerOf } from '../ssh/peer.js'
 import { quoteCommand, quoteWord } from '../ssh/quote.js'
 import { formatAddress } from '../transport/address.js'
 import { type Connection, connectTo } from './connection.js'
 import type { Destination } from './destination.js'
-import { createNonce, type FileOffer, FileService, type OfferedFiles } from './file-service.js'
+import { type FileOffer, FileService, type OfferedFiles } from './file-service.js'
 import { runSession, type SessionStreams } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
@@ -86,7 +88,7 @@ async function runOn(
       stdin: options.stdin,
       stdout: options.stdout,
       stderr: options.stderr,
-      request: encodeExec({ args: options.args, filePort: offer?.port }, sessionEnvironment(options, offer)),
+      request: sessionRequest(options, offer, peerOf(client)),
       terminal: options.terminal,
       terminalType: options.environment.get('TERM')?.toString() ?? 'dumb',
       escapeCharacter: options.escapeCharacter,
@@ -97,20 +99,28 @@ async function runOn(
   }
 }
 
-/** The user's variables and the protocol's. */
+function sessionRequest(options: ClientOptions, offer: FileOffer | undefined, peer: Peer): EncodedExec {
+  const environment = sessionEnvironment(options, offer)
+  const filePort = offer?.port
+  if (peer === 'ours') return encodeExec({ args: options.args, filePort }, environment, peer)
+  // Go's cpud knows no shell but a variable's, and mounts below $TMPDIR what the fstab expects below /tmp.
+  const shell = [environment.get('SHELL') ?? Buffer.from('/bin/sh')]
+  environment.set('TMPDIR', Buffer.from('/tmp'))
+  return encodeExec({ args: options.args.length > 0 ? options.args : shell, filePort }, environment, peer)
+}
+
+/** The user's variables and the protocol's. No nonce without files: Go's cpud would come for them. */
 function sessionEnvironment(options: ClientOptions, offer: FileOffer | undefined): Map<string, Buffer> {
-  const environment = new Map(options.environment)
+  const environment = new Map([...options.environment].filter(([name]) => !isProtocolVariable(name)))
   const set = (name: string, text: string) => {
-    if (text === '') environment.delete(name)
-    else environment.set(name, Buffer.from(text))
+    if (text !== '') environment.set(name, Buffer.from(text))
   }
   set(FSTAB_VARIABLE, options.fstab)
   set(FSTAB_VARIABLE_FOR_SSHD, options.fstab)
   set(STRICT_VARIABLE, formatStrictness(options.strictness))
-  set(NINEP_OPTIONS_VARIABLE, offer === undefined ? '' : formatNinePOptions(options.mountOptions))
-  // The Go server wants a nonce also where there are no files.
-  const variables = offer?.environment ?? new Map([[NONCE_VARIABLE, createNonce()]])
-  for (const [name, value] of variables) set(name, value)
+  if (offer === undefined) return environment
+  set(NINEP_OPTIONS_VARIABLE, formatNinePOptions(options.mountOptions))
+  for (const [name, value] of offer.environment) set(name, value)
   return environment
 }
 

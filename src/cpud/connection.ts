@@ -4,6 +4,7 @@ import type { UserNamespace } from '../native/user-namespace.js'
 import type { User } from '../native/users.js'
 import { VsockSocket } from '../native/vsock.js'
 import { ReceivedEnvironment } from '../ssh/exec-request.js'
+import { GO_SOFTWARE } from '../ssh/peer.js'
 import { type Arrival, DISCONNECT_TIMEOUT_MS } from './arrivals.js'
 import { guardChannel, hearAfterInput, releaseSession } from './channel-guard.js'
 import { type KeySource, Login } from './login.js'
@@ -29,13 +30,16 @@ export class Connection {
   readonly #arrival: Arrival
   readonly #login: Login
   readonly #options: ConnectionOptions
+  readonly #software: string
   /** Ports that stand for ways back through this very connection; none is open on this machine. */
   readonly #forwards = new Map<number, string>()
   /** Whatever was sent to it, and is kept. */
   readonly #channels = new Map<ssh2.Session, ReceivedEnvironment>()
   readonly #sessions = new Set<Session>()
 
-  constructor(client: ssh2.Connection, arrival: Arrival, options: ConnectionOptions) {
+  /** `software` is the client's, as its banner has it. */
+  constructor(client: ssh2.Connection, arrival: Arrival, software: string, options: ConnectionOptions) {
+    this.#software = software
     this.#client = client
     this.#arrival = arrival
     this.#login = new Login(options.keys, arrival)
@@ -43,6 +47,7 @@ export class Connection {
     client.on('authentication', context => this.#login.decide(context))
     client.on('request', (accept, reject, name, info) => {
       if (name === 'tcpip-forward') this.#forward(info as ssh2.TcpipBindInfo, accept, reject)
+      else if (name === 'cancel-tcpip-forward' && this.#cancel(info as ssh2.TcpipBindInfo)) accept?.()
       else reject?.()
     })
     client.on('session', (accept, reject) => {
@@ -76,9 +81,15 @@ export class Connection {
     reject: (() => void) | undefined,
   ): void {
     if (info.bindPort !== 0 || this.#forwards.size >= MAX_FORWARDS) return reject?.()
-    const port = FIRST_FORWARD_PORT + this.#forwards.size
+    let port = FIRST_FORWARD_PORT
+    while (this.#forwards.has(port)) port++
     this.#forwards.set(port, info.bindAddr)
     accept?.(port)
+  }
+
+  /** Whether there was such a forward. */
+  #cancel({ bindAddr, bindPort }: ssh2.TcpipBindInfo): boolean {
+    return this.#forwards.get(bindPort) === bindAddr && this.#forwards.delete(bindPort)
   }
 
   #open(channel: ssh2.Session): void {
@@ -109,7 +120,8 @@ export class Connection {
         rows,
         columns,
         term: (info as { term?: string }).term ?? '',
-        modes: modes as unknown as Record<string, number>,
+        // Older ones of Go's client ask for no echo, and need it: Go's cpud pays no heed to modes.
+        modes: this.#software === GO_SOFTWARE ? {} : (modes as unknown as Record<string, number>),
       }
       accept?.()
     })

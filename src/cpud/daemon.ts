@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import ssh2 from 'ssh2'
 import { encryptsNatively, SLOW_ENCRYPTION, serverCiphers, thisProcessor } from '../ssh/algorithms.js'
 import { batchWrites } from '../ssh/batch-writes.js'
+import { CPUD_SOFTWARE } from '../ssh/peer.js'
 import type { Peer } from '../transport/listen.js'
 import { type Arrival, type ArrivalLimits, Arrivals, stage } from './arrivals.js'
 import { Connection, type ConnectionOptions } from './connection.js'
@@ -14,9 +15,6 @@ export interface DaemonOptions extends ConnectionOptions, ArrivalLimits {
   readonly log: (line: string) => void
   readonly debug?: ((line: string) => void) | undefined
 }
-
-/** The software version in our SSH banner. */
-export const SERVER_IDENT = 'cpu-harness'
 
 const KEEPALIVE_INTERVAL_MS = 15_000
 
@@ -35,14 +33,14 @@ export class Daemon implements AsyncDisposable {
     this.#server = new ssh2.Server(
       {
         hostKeys: [...options.hostKeys],
-        ident: SERVER_IDENT,
+        ident: CPUD_SOFTWARE,
         // Without compression: 30 KB of it can be 30 MB.
         algorithms: { cipher: serverCiphers(thisProcessor()), compress: ['none'] },
         keepaliveInterval: KEEPALIVE_INTERVAL_MS,
         keepaliveCountMax: 3,
         debug: options.debug,
       } as ssh2.ServerConfig,
-      client => this.#greeted(client),
+      (client, { header }) => this.#greeted(client, header.versions.software),
     )
   }
 
@@ -56,10 +54,10 @@ export class Daemon implements AsyncDisposable {
     arrival.watchUnread()
   }
 
-  #greeted(client: ssh2.Connection): void {
+  #greeted(client: ssh2.Connection, software: string): void {
     const arrival = this.#arrivalOf.get(streamOf(client))!
     arrival.stage = stage.greeted
-    const connection = new Connection(client, arrival, this.#options)
+    const connection = new Connection(client, arrival, software, this.#options)
     this.#connections.add(connection)
     client.once('handshake', () => {
       arrival.stage = stage.keyed

@@ -37,12 +37,20 @@ export class Login {
       this.#arrival.refusal = verdict?.refusal ?? `there is no line for the key ${fingerprint(offered.data)}`
       return context.reject(['publickey'])
     }
-    // Without a signature the client only asks whether the key would do.
-    if (signature === undefined || blob === undefined) return context.accept()
+    if (signature === undefined || blob === undefined) return answer(context)
     const { key } = verdict
     if (key.key.verify(blob, signature, hashAlgo) !== true) return context.reject(['publickey'])
     this.options = key.options
     this.who = `key ${fingerprint(key.blob)} (${key.place})`
     context.accept()
   }
+}
+
+/**
+ * Without a signature the client only asks whether the key would do. ssh2 answers with the type of the key, `ssh-rsa`; by
+ * RFC 4252, section 7, it is the algorithm of the request, and older programs in Go insist on that.
+ */
+function answer(context: ssh2.PublicKeyAuthContext): void {
+  if (context.hashAlgo !== undefined) context.key.algo = context.hashAlgo.replace('sha', 'rsa-sha2-')
+  context.accept()
 }

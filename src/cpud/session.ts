@@ -161,8 +161,10 @@ export class Session {
     )
     if (hasFiles) environment.set('PWD', Buffer.from(directories[0] ?? '/', 'latin1'))
     if (!environment.has('PATH')) environment.set('PATH', Buffer.from(DEFAULT_PATH))
+    const { pty, userNamespace, user } = this.#options
+    if (pty !== undefined && pty.term !== '' && !environment.has('TERM'))
+      environment.set('TERM', Buffer.from(pty.term))
     const argv = exec.args.length > 0 ? exec.args : [environment.get('SHELL') ?? Buffer.from('/bin/sh')]
-    const { userNamespace, user } = this.#options
     return {
       steps,
       mountNamespace: steps.length > 0,

@@ -1,10 +1,11 @@
 // What an `exec` request and the `env` requests before it say: PROTOCOL, "Session", steps 4 and 5.
 //
 // SSH strings are bytes, but ssh2's server half decodes them as UTF-8, losing what is none, and takes packets of
-// 35,000 bytes at most. So what is no UTF-8, or long, goes in base64 and in pieces, in variables of our own that
-// any other server passes over.
+// 35,000 bytes at most. So to a cpud of ours, what is no UTF-8, or long, goes in base64 and in pieces, in variables of
+// our own. To any other server all goes as it is.
 import { isUtf8 } from 'node:buffer'
 import { FILE_PROTOCOLS, type FileProtocol } from '../namespace/file-protocol.js'
+import type { Peer } from './peer.js'
 import { quoteCommand, splitCommand } from './quote.js'
 
 /** Variables of the protocol, which the program does not get to see. */
@@ -44,12 +45,30 @@ export interface Strictness {
   readonly directory: boolean
 }
 
-const MAX_REQUEST_BYTES = 30_000
+/** Of one request. Go's SSH and OpenSSH take packets of 256 KiB. */
+const MAX_REQUEST_BYTES: Record<Peer, number> = { ours: 30_000, another: 250_000 }
+const PIECE_BYTES = MAX_REQUEST_BYTES.ours
 const MAX_PIECES = 1_000
+
+/** Whether the name is one of the protocol's own. A server that does not know ours hands them on to the program. */
+export function isProtocolVariable(name: string): boolean {
+  return PROTOCOL_VARIABLES.has(name) || name.startsWith(EXACT_VARIABLE)
+}
+
+const PROTOCOL_VARIABLES: ReadonlySet<string> = new Set([
+  NONCE_VARIABLE,
+  FSTAB_VARIABLE,
+  FSTAB_VARIABLE_FOR_SSHD,
+  DIRECT_FILES_VARIABLE,
+  FILE_PROTOCOLS_VARIABLE,
+  STRICT_VARIABLE,
+  NINEP_OPTIONS_VARIABLE,
+])
+
 /** Roughly what a variable costs besides its text. */
 const VARIABLE_OVERHEAD = 64
 
-/** What a server that does not know the exact variables gets to see of a command it could not read. */
+/** What a server gets to see of a command that it could not read, or only in exact variables. */
 const UNREADABLE = Buffer.from('cpu: this server cannot read so long a command line')
 
 export interface ExecRequest {
@@ -65,20 +84,25 @@ export interface EncodedExec {
   readonly environment: Record<string, Buffer>
 }
 
-/** `-port9p=P 'arg0' 'arg1'...` and the environment beside it. */
-export function encodeExec(request: ExecRequest, environment: ReadonlyMap<string, Buffer>): EncodedExec {
+/** `-port9p=P 'arg0' 'arg1'...` and the environment beside it, for that peer to read. */
+export function encodeExec(
+  request: ExecRequest,
+  environment: ReadonlyMap<string, Buffer>,
+  peer: Peer,
+): EncodedExec {
   const command = commandString(request)
   const plain: Record<string, Buffer> = {}
   const exact = new Map<string, Buffer>()
+  const fits = (bytes: Buffer) => bytes.length <= MAX_REQUEST_BYTES[peer]
+  const isReadable = (bytes: Buffer) => fits(bytes) && (peer === 'another' || isUtf8(bytes))
   for (const [key, value] of environment) {
-    if (isUtf8(value) && value.length <= MAX_REQUEST_BYTES) plain[key] = value
+    if (isReadable(value)) plain[key] = value
     else exact.set(key, value)
   }
-  const tooLong = command.length > MAX_REQUEST_BYTES
-  if (tooLong || !isUtf8(command)) exact.set(COMMAND_KEY, command)
+  if (!isReadable(command)) exact.set(COMMAND_KEY, command)
   return {
-    command: tooLong ? commandString({ ...request, args: [UNREADABLE] }) : command,
-    environment: { ...plain, ...exactVariables(exact) },
+    command: fits(command) ? command : commandString({ ...request, args: [UNREADABLE] }),
+    environment: peer === 'ours' ? { ...plain, ...exactVariables(exact) } : plain,
   }
 }
 
@@ -91,12 +115,8 @@ function exactVariables(exact: ReadonlyMap<string, Buffer>): Record<string, Buff
   const strings = [...exact].flatMap(([key, value]) => [Buffer.from(`${key}=`), value, Buffer.of(0)])
   const text = Buffer.from(Buffer.concat(strings).toString('base64'))
   const variables: Record<string, Buffer> = {}
-  for (let piece = 0; piece * MAX_REQUEST_BYTES < text.length; piece++) {
-    variables[EXACT_VARIABLE + piece] = text.subarray(
-      piece * MAX_REQUEST_BYTES,
-      (piece + 1) * MAX_REQUEST_BYTES,
-    )
-  }
+  for (let piece = 0; piece * PIECE_BYTES < text.length; piece++)
+    variables[EXACT_VARIABLE + piece] = text.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES)
   return variables
 }
 

@@ -54,6 +54,19 @@ t.test('serves the first that brings the nonce, and no other', async t => {
   await client.closed
 })
 
+t.test('a protocol by which nothing is served is refused, and named', async t => {
+  const thread = new FileThread({ root: temporaryDirectory(t), ...common, protocols: ['fuse'] })
+  t.teardown(() => thread.close())
+  await thread.ready
+  const client = new NinepClient(connect(t, thread, nonce) as unknown as Socket)
+  await t.rejects(client.start())
+  await t.rejects(thread.taken, {
+    code: 'ERR_CPU_FILES',
+    message: 'the other side takes files by 9P, and -files fuse does not allow it',
+    remedy: 'leave out -files fuse',
+  })
+})
+
 t.test('past ssh, by a unix socket that is there for one', async t => {
   const root = temporaryDirectory(t)
   fs.writeFileSync(path.join(root, 'file'), 'content')

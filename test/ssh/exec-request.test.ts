@@ -3,7 +3,7 @@ import { decodeExec, encodeExec, ReceivedEnvironment } from '../../src/ssh/exec-
 
 /** What a server that decodes strings as UTF-8 makes of a request. */
 function received(args: Buffer[], environment: Map<string, Buffer>, filePort?: number) {
-  const { command, environment: sent } = encodeExec({ args, filePort }, environment)
+  const { command, environment: sent } = encodeExec({ args, filePort }, environment, 'ours')
   const server = new ReceivedEnvironment()
   for (const [key, value] of Object.entries(sent)) {
     if (value.length > 35_000) throw new Error(`${key} does not fit a packet`)
@@ -16,10 +16,10 @@ function received(args: Buffer[], environment: Map<string, Buffer>, filePort?: n
 t.test('the wire form of a command', async t => {
   const args = ['date', '-d', "it's", ''].map(arg => Buffer.from(arg))
   t.equal(
-    encodeExec({ args, filePort: 4321 }, new Map()).command.toString(),
+    encodeExec({ args, filePort: 4321 }, new Map(), 'ours').command.toString(),
     `-port9p=4321 'date' '-d' 'it'"'"'s' ''`,
   )
-  t.equal(encodeExec({ args: [], filePort: undefined }, new Map()).command.toString(), '')
+  t.equal(encodeExec({ args: [], filePort: undefined }, new Map(), 'ours').command.toString(), '')
 })
 
 t.test('the wire form that the Go client sends', async t => {
@@ -54,7 +54,23 @@ t.test('arguments and variables arrive byte for byte', async t => {
 })
 
 t.test('a short command in UTF-8 is sent once', async t => {
-  t.same(encodeExec({ args: [Buffer.from('é')], filePort: undefined }, new Map()).environment, {})
+  const request = { args: [Buffer.from('é')], filePort: undefined }
+  t.same(encodeExec(request, new Map(), 'ours').environment, {})
+})
+
+t.test('to a server that is not ours all goes as it is, up to what its packets hold', async t => {
+  const value = Buffer.from([0x66, 0xfe])
+  const args = ['printf', 'x'.repeat(100_000)].map(arg => Buffer.from(arg))
+  const environment = new Map([
+    ['BYTES', value],
+    ['LONG', Buffer.alloc(40_000, 'y')],
+    ['TOO_LONG', Buffer.alloc(250_001, 'z')],
+  ])
+  const { command, environment: sent } = encodeExec({ args, filePort: undefined }, environment, 'another')
+  t.equal(command.toString(), `'printf' '${'x'.repeat(100_000)}'`)
+  t.same(sent, { BYTES: value, LONG: environment.get('LONG') })
+  const long = { args: [Buffer.alloc(300_000, 'x')], filePort: 7 }
+  t.match(encodeExec(long, new Map(), 'another').command.toString(), /^-port9p=7 'cpu: this server cannot/)
 })
 
 t.test('what is between client and server does not reach the program', async t => {
