@@ -5,14 +5,19 @@ import { setTimeout } from 'node:timers/promises'
 import type ssh2 from 'ssh2'
 import { EXIT_CONNECTION, signalExitCode } from '../cli/exit-codes.js'
 import { describeError } from '../cli/main.js'
-import type { FileProtocol } from '../namespace/file-protocol.js'
 import { parseNinePOptions } from '../namespace/ninep-options.js'
 import { MOUNT_ROOT } from '../namespace/plan.js'
 import { sessionPlan } from '../namespace/session-plan.js'
 import { workingDirectoryCandidates } from '../namespace/working-directory.js'
-import { type Program, type ProgramExit, type ProgramFailure, spawnProgram } from '../native/spawn.js'
+import {
+  type Program,
+  type ProgramExit,
+  type ProgramFailure,
+  type ProgramRequest,
+  spawnProgram,
+} from '../native/spawn.js'
 import { idsInside, type UserNamespace } from '../native/user-namespace.js'
-import type { DirectFiles, ReceivedEnvironment } from '../ssh/exec-request.js'
+import type { ReceivedEnvironment, SessionRequest } from '../ssh/exec-request.js'
 import type { KeyOptions } from '../ssh/key-options.js'
 import { executableCandidates } from './executables.js'
 import { connectFiles, type FileConnection } from './file-connection.js'
@@ -40,6 +45,12 @@ export interface SessionOptions {
   readonly log: (line: string) => void
 }
 
+/** Without what joins it to this session: files and streams. */
+type PlannedProgram = Omit<
+  ProgramRequest,
+  'fileConnectionFd' | 'fuseDevice' | 'syncPath' | 'stdio' | 'controllingTerminal'
+>
+
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const HANGUP_GRACE_MS = 2000
 
@@ -48,6 +59,8 @@ export class Session {
   #program: Program | undefined
   #files: FileConnection | undefined
   #stdio: Stdio | undefined
+  /** Those that came while the files were connected; each once, as the kernel keeps them. */
+  readonly #waitingSignals = new Set<string>()
   #closed = false
   #over: Promise<void> = Promise.resolve()
 
@@ -81,10 +94,12 @@ export class Session {
     this.#stdio?.resize(rows, columns)
   }
 
-  /** Delivers a signal given by its name without SIG, as SSH has it. */
+  /** Delivers a signal given by its name without SIG, as SSH has it; to a program that is still to start, when it does. */
   signal(name: string): void {
     const signal = `SIG${name}`
-    if (signal in os.constants.signals) this.#program?.signal(signal as NodeJS.Signals)
+    if (!(signal in os.constants.signals)) return
+    if (this.#program === undefined) this.#waitingSignals.add(signal)
+    else this.#program.signal(signal)
   }
 
   /** Ends the session from outside: HUP to the program, a moment later KILL to everything. */
@@ -103,18 +118,27 @@ export class Session {
   }
 
   async #runProgram(): Promise<number> {
-    const {
-      exec,
-      nonce,
-      directFiles,
-      protocols,
-      ninepOptions,
-      fstab,
-      program: environment,
-    } = restrictRequest(this.#options.environment.decode(this.#options.command), this.#options.permissions)
-    if (exec.filePort !== undefined)
-      this.#files = await this.#connectFiles(exec.filePort, nonce, directFiles, protocols)
+    const { environment, command, permissions, pty, stream } = this.#options
+    const request = restrictRequest(environment.decode(command), permissions)
+    this.#files = await this.#connectFiles(request)
     if (this.#closed) throw new Error('the client went away')
+    const planned = this.#plan(request)
+    this.#stdio = openStdio(pty)
+    const program = spawnProgram({
+      ...planned,
+      ...(this.#files === undefined ? {} : { ...this.#files.toMount(), syncPath: MOUNT_ROOT }),
+      stdio: this.#stdio.childDescriptors,
+      controllingTerminal: pty !== undefined,
+    })
+    this.#program = program
+    const outcome = this.#follow(program)
+    for (const signal of this.#waitingSignals) program.signal(signal)
+    this.#stdio.join(stream)
+    return await this.#finish(program, this.#stdio, await outcome, planned.argv[0]!)
+  }
+
+  /** What is to run, where and with which mounts; what of that cannot be is said. */
+  #plan({ exec, fstab, ninepOptions, program: environment }: SessionRequest): PlannedProgram {
     const hasFiles = this.#files !== undefined
     const { steps, problems } = sessionPlan({
       fstabText: fstab,
@@ -129,31 +153,27 @@ export class Session {
     )
     if (hasFiles) environment.set('PWD', Buffer.from(directories[0] ?? '/', 'latin1'))
     if (!environment.has('PATH')) environment.set('PATH', Buffer.from(DEFAULT_PATH))
-    const args = exec.args.length > 0 ? exec.args : [environment.get('SHELL') ?? Buffer.from('/bin/sh')]
-    this.#stdio = openStdio(this.#options.pty)
+    const argv = exec.args.length > 0 ? exec.args : [environment.get('SHELL') ?? Buffer.from('/bin/sh')]
     const { userNamespace } = this.#options
-    const program = spawnProgram({
+    return {
       steps,
       mountNamespace: steps.length > 0,
       ...(steps.length > 0 && userNamespace !== undefined ? { userNamespace } : {}),
-      ...(this.#files === undefined ? {} : { ...this.#files.toMount(), syncPath: MOUNT_ROOT }),
-      argv: args,
-      executables: executableCandidates(args[0]!, environment.get('PATH')!),
+      argv,
+      executables: executableCandidates(argv[0]!, environment.get('PATH')!),
       env: [...environment].map(([key, value]) => Buffer.concat([Buffer.from(`${key}=`), value])),
       workingDirectories: (hasFiles ? directories : [...directories, '/']).map(directory =>
         Buffer.from(directory, 'latin1'),
       ),
-      stdio: this.#stdio.childDescriptors,
-      controllingTerminal: this.#options.pty !== undefined,
-    })
-    this.#program = program
-    const outcome = outcomeOf(program)
+    }
+  }
+
+  #follow(program: Program): Promise<ProgramExit | ProgramFailure> {
     program.on('fuse', device => this.#files?.join(device))
     if (this.#files?.protocol === 'fuse' && this.#files.isDirect)
       program.once('started', pid => widenReadAhead(pid, MOUNT_ROOT))
     program.on('step-failed', (step, error) => this.#say(`${step.origin}: ${error.message}`))
-    this.#stdio.join(this.#options.stream)
-    return await this.#finish(program, this.#stdio, await outcome, args[0]!)
+    return outcomeOf(program)
   }
 
   async #finish(
@@ -173,12 +193,14 @@ export class Session {
     return 'code' in outcome ? outcome.code : signalExitCode(signalNumber(outcome.signal))
   }
 
-  async #connectFiles(
-    port: number,
-    nonce: string | undefined,
-    direct: DirectFiles | undefined,
-    protocols: readonly FileProtocol[],
-  ): Promise<FileConnection> {
+  /** Undefined where the request brings none. */
+  async #connectFiles({
+    exec: { filePort: port },
+    nonce,
+    directFiles: direct,
+    protocols,
+  }: SessionRequest): Promise<FileConnection | undefined> {
+    if (port === undefined) return undefined
     const host = this.#options.forwards.get(port)
     if (host === undefined)
       throw new Error(`the command names port ${port} for the files, which was not forwarded`)

@@ -1,8 +1,14 @@
 // Sessions on this very machine: over the transport that no guest here has, and with files by what its kernel has.
+import { once } from 'node:events'
+import type ssh2 from 'ssh2'
 import t from 'tap'
+import { openLocalTree } from '../../src/fs/local-tree.js'
+import { serveFuse } from '../../src/fuse/serve.js'
 import { cpu } from '../fixtures/cpu-command.js'
+import { collectChannel, exec, logIn, run } from '../fixtures/hostile-peer.js'
 import { startCpud } from '../fixtures/local-cpud.js'
 import { sessionSuite } from '../fixtures/session-suite.js'
+import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 
 t.test('unix-vsock', async t => {
   sessionSuite(t, await startCpud(t, 'unix-vsock'))
@@ -25,3 +31,23 @@ t.test(
     t.equal(await way('-direct=false'), 'by FUSE, through ssh')
   },
 )
+
+t.test('a signal that comes before the program can start, since its files are not there yet', async t => {
+  const nonce = '0'.repeat(32)
+  const client = await logIn(t, await startCpud(t, 'unix'))
+  const port = await new Promise<number>((resolve, reject) => {
+    client.forwardIn('127.0.0.1', 0, (error, bound) => (error ? reject(error) : resolve(bound)))
+  })
+  const asked = once(client, 'tcp connection')
+  const env = { CPUNONCE: nonce, CPU_FILE_PROTOCOLS: 'fuse' }
+  const channel = await exec(client, `-port9p=${port} sleep 20`, { env })
+  const outcome = collectChannel(channel)
+  const [, accept] = (await asked) as [unknown, () => ssh2.ClientChannel]
+  channel.signal('TERM')
+  await run(client, 'true') // the signal is there before it
+  const files = accept()
+  while (files.readableLength < nonce.length) await once(files, 'readable')
+  t.equal(String(files.read(nonce.length)), nonce)
+  void serveFuse(files, openLocalTree(temporaryDirectory(t)))
+  t.strictSame(await outcome, { stdout: '', stderr: '', code: 143 })
+})
