@@ -24,7 +24,7 @@ const full = {
     { net: 'vsock', port: 4_000_000_000 },
   ],
   modules: ['/lib/modules/vsock.ko'],
-  network: { address: '10.0.2.15', prefix: 24, gateway: '10.0.2.2', nameserver: '10.0.2.3' },
+  network: { address: '10.0.2.15', prefix: 24, gateway: '10.0.2.2', nameservers: ['10.0.2.3'] },
   control: '/dev/ttyS1',
 }
 
@@ -140,9 +140,14 @@ function bootInNamespace(config: object, ...args: string[]) {
   const lines = createInterface(master)[Symbol.asyncIterator]()
   return {
     master,
+    kill: (signal: NodeJS.Signals) => process.kill(Number(childOf(child.pid!)), signal),
     next: async () => JSON.parse((await lines.next()).value),
     ended: once(child, 'exit'),
   }
+}
+
+function childOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim()
 }
 
 t.test('as process 1 of namespaces', async t => {
@@ -152,16 +157,26 @@ t.test('as process 1 of namespaces', async t => {
   // The line was opened before /dev is hidden by another.
   const config = { modules: ['/nope.ko'], control: '/proc/self/fd/3', network: undefined }
 
-  for (const [request, signal] of [
-    ['poweroff', 'SIGINT'],
-    ['restart', 'SIGHUP'],
-  ] as const) {
-    const { next, master, ended } = bootInNamespace(config)
+  const requests: [
+    ask: (guest: ReturnType<typeof bootInNamespace>) => unknown,
+    endedBy: 'SIGINT' | 'SIGHUP',
+  ][] = [
+    [({ master }) => master.write('{"request":"poweroff"}\n'), 'SIGINT'],
+    [({ master }) => master.write('{"request":"restart"}\n'), 'SIGHUP'],
+    [({ kill }) => kill('SIGUSR1'), 'SIGINT'], // which would start Node's debugger
+    [({ kill }) => kill('SIGUSR2'), 'SIGINT'],
+    [({ kill }) => kill('SIGPWR'), 'SIGINT'],
+    [({ kill }) => kill('SIGTERM'), 'SIGHUP'],
+    [({ kill }) => kill('SIGINT'), 'SIGHUP'],
+  ]
+  for (const [ask, signal] of requests) {
+    const guest = bootInNamespace(config)
+    const { next, master, ended } = guest
     t.strictSame(await next(), { event: 'booting' })
     t.match(await next(), { event: 'warning', message: /ENOENT.*\/nope\.ko/ })
     const ready = await next()
     t.match(ready, { event: 'ready', kernel: String, uptimeMs: Number, listening: ['vsock/3:17010'] })
-    master.write(`{"request":"${request}"}\n`)
+    ask(guest)
     const [code, endedBy] = await ended
     // unshare(1) ends as its child did.
     t.strictSame(endedBy ?? code, endedBy === null ? 128 + constants.signals[signal] : signal)
