@@ -16,6 +16,7 @@ import { GuestControl, type GuestEvent, type GuestRequest } from './guest-contro
 import { type Log, liftKernelLogLimit, logLevel, openInitLog } from './init-log.js'
 import { mountSystem } from './init-mounts.js'
 import { configureNetwork } from './init-network.js'
+import { listenInitctl } from './initctl.js'
 import { loadModules } from './kernel-modules.js'
 import type { Service } from './serve.js'
 import { isMachineInit, quiesce } from './shutdown.js'
@@ -108,6 +109,7 @@ class Init {
       this.log(`no control line ${config.control}`, logLevel.warning)
     this.#unsent = undefined
     this.#try(() => system.setLoopbackUp())
+    if (isMachineInit()) this.#try(() => listenInitctl(request => void this.shutDown(request)))
     const { hostname, network } = config
     if (hostname !== undefined) this.#try(() => system.setHostname(hostname))
     if (network !== undefined) this.#try(() => configureNetwork(network, this.log))

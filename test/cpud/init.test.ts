@@ -10,6 +10,7 @@ import { parseGuestConfig } from '../../src/cpud/guest-config.js'
 import { GuestControl, type GuestRequest, parseGuestRequest } from '../../src/cpud/guest-control.js'
 import { openKernelLog } from '../../src/cpud/init-log.js'
 import { systemMounts } from '../../src/cpud/init-mounts.js'
+import { parseInitRequest } from '../../src/cpud/initctl.js'
 import { FdStream, socketPair } from '../../src/native/fd-stream.js'
 import { openPty } from '../../src/native/pty.js'
 import { makeRaw } from '../../src/native/system.js'
@@ -125,7 +126,30 @@ t.test('log lines have their priority, one record each', async t => {
   const log = openKernelLog(path)
   log('one')
   log('two\nlines', 4)
-  t.equal(readFileSync(path, 'utf8'), '<6>cpud: one\n<4>cpud: two\n<4>cpud: lines\n')
+  log('')
+  t.equal(readFileSync(path, 'utf8'), '<6>cpud: one\n<4>cpud: two\n<4>cpud: lines\n<6>cpud: \n')
+  log('x'.repeat(2000))
+  const long = readFileSync(path, 'latin1').split('\n').slice(4, -1)
+  t.strictSame(
+    long.map(record => record.length),
+    [909, 909, 209],
+    'a longer one would be refused',
+  )
+})
+
+t.test('what sysvinit and systemd write to /run/initctl', async t => {
+  const request = (magic: number, command: number, runlevel: string) => {
+    const bytes = Buffer.alloc(384)
+    bytes.writeInt32LE(magic, 0)
+    bytes.writeInt32LE(command, 4)
+    bytes.writeInt32LE(runlevel.charCodeAt(0), 8)
+    return parseInitRequest(bytes)
+  }
+  t.equal(request(0x03091969, 1, '0'), 'poweroff')
+  t.equal(request(0x03091969, 1, '6'), 'restart')
+  t.equal(request(0x03091969, 1, '1'), undefined)
+  t.equal(request(0x03091969, 2, '0'), undefined)
+  t.equal(request(0, 1, '0'), undefined)
 })
 
 /** Runs PID 1 in namespaces of its own; there reboot(2) ends it, with a signal that tells the command. */
