@@ -141,6 +141,26 @@ Napi::Value AddDefaultRoute(const Napi::CallbackInfo& info) {
   return Result(info, NetworkIoctl(SIOCADDRT, &route));
 }
 
+// broadcastSocket(interface, port): a bound UDP socket that speaks through this interface only, also while it has no
+// address (SO_BINDTODEVICE of socket(7)). Returns the descriptor.
+Napi::Value BroadcastSocket(const Napi::CallbackInfo& info) {
+  std::string name = Text(info[0]);
+  int on = 1;
+  sockaddr_in any = {};
+  any.sin_family = AF_INET;
+  any.sin_port = htons(static_cast<uint16_t>(info[1].As<Napi::Number>().Uint32Value()));
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return Result(info, -errno);
+  if (setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on) < 0 ||
+      setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name.c_str(), static_cast<socklen_t>(name.size())) < 0 ||
+      bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof any) < 0) {
+    int error = errno;
+    close(fd);
+    return Result(info, -error);
+  }
+  return Result(info, fd);
+}
+
 // setClock(milliseconds): clock_settime(2) of the real-time clock, in milliseconds since 1970.
 Napi::Value SetClock(const Napi::CallbackInfo& info) {
   const double milliseconds = info[0].As<Napi::Number>().DoubleValue();
@@ -173,6 +193,7 @@ void InitSystem(Napi::Env env, Napi::Object exports) {
   exports.Set("setInterfaceNetmask", Napi::Function::New(env, SetInterfaceNetmask));
   exports.Set("setInterfaceUp", Napi::Function::New(env, SetInterfaceUp));
   exports.Set("addDefaultRoute", Napi::Function::New(env, AddDefaultRoute));
+  exports.Set("broadcastSocket", Napi::Function::New(env, BroadcastSocket));
   exports.Set("setClock", Napi::Function::New(env, SetClock));
   exports.Set("makeRaw", Napi::Function::New(env, MakeRaw));
 }

@@ -96,7 +96,7 @@ export const USER_NETWORK = {
   address: '10.0.2.15',
   prefix: 24,
   gateway: '10.0.2.2',
-  nameserver: '10.0.2.3',
+  nameservers: ['10.0.2.3'],
 } as const
 
 /** A network that needs no privileges, with one port of the guest's on this machine's loopback. */

@@ -3,7 +3,8 @@
 
 import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
+import { moduleName, parseModulesDep } from '../src/linux/modules-dep.js'
 import { decompress } from './decompress.js'
 import { elfSection } from './elf.js'
 
@@ -91,14 +92,11 @@ export class ModuleTree {
     files.set(name, { name, path: entry.path })
   }
 
-  /** `kernel/fs/9p/9p.ko: kernel/net/9p/9pnet.ko ...`, the file and all it depends on. */
   #readDependencies(directory: string): void {
-    for (const line of lines(join(directory, 'modules.dep'))) {
-      const [path = '', rest = ''] = line.split(':', 2)
-      // The last one named has no dependency among the others, so it is to be loaded first.
-      const dependencies = rest.split(' ').filter(Boolean).map(moduleName).reverse()
-      this.#entries.set(moduleName(path), { path: join(directory, path), dependencies })
-    }
+    for (const [name, { path, dependencies }] of parseModulesDep(
+      readFileSync(join(directory, 'modules.dep'), 'utf8'),
+    ))
+      this.#entries.set(name, { path: join(directory, path), dependencies })
   }
 
   #readOrder(directory: string): void {
@@ -107,13 +105,6 @@ export class ModuleTree {
       if (file !== undefined) this.#entries.set(moduleName(path), { path: file, dependencies: undefined })
     }
   }
-}
-
-/** `kernel/net/vmw_vsock/vsock.ko.xz`, `kvm-amd` -> `vsock`, `kvm_amd`. */
-export function moduleName(path: string): string {
-  return basename(path)
-    .replace(/\.ko(\.\w+)?$/, '')
-    .replaceAll('-', '_')
 }
 
 /** The module as the kernel wants it: never compressed, since not every kernel decompresses modules. */

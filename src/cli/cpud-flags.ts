@@ -74,7 +74,7 @@ export const CPUD_HELP: HelpText = {
   examples: [
     { command: 'cpud -pk ~/.ssh/authorized_keys', does: 'on TCP port 17010' },
     { command: 'cpud -pk keys -net vsock', does: 'in a virtual machine, for its host' },
-    { command: 'cpud -init', does: 'as /init of an initramfs' },
+    { command: 'cpud -init', does: 'as process 1 of a machine: docs/pid1.md' },
   ],
   footer:
     'Run by an ordinary user, it has files by FUSE alone, in user namespaces; 9P, other file systems and -init take root.',

@@ -2,6 +2,7 @@
 // parser checks every field, since a guest that misreads its orders is hard to look into.
 
 import { CpuError } from '../errors.js'
+import type { Ipv4Settings } from './boot-config.js'
 
 /** Where the launcher puts it. */
 export const GUEST_CONFIG_PATH = '/etc/cpu-harness.json'
@@ -9,15 +10,6 @@ export const GUEST_CONFIG_PATH = '/etc/cpu-harness.json'
 export interface GuestListen {
   readonly net: 'tcp' | 'vsock'
   readonly port: number
-}
-
-/** Static IPv4 of the first interface that is not loopback. */
-export interface GuestNetwork {
-  readonly address: string
-  /** Prefix length, 0 to 32. */
-  readonly prefix: number
-  readonly gateway?: string
-  readonly nameserver?: string
 }
 
 export interface GuestConfig {
@@ -29,7 +21,8 @@ export interface GuestConfig {
   readonly listen: readonly GuestListen[]
   /** Absolute paths in the guest, dependencies first. */
   readonly modules: readonly string[]
-  readonly network?: GuestNetwork
+  /** Of the first Ethernet interface. */
+  readonly network?: Ipv4Settings
   /** A serial line for readiness and requests, such as `/dev/ttyS1`. */
   readonly control?: string
 }
@@ -73,18 +66,18 @@ function parseListen(value: unknown, field: string): GuestListen {
   return { net, port: integer(port, `${field}.port`, 1, net === 'tcp' ? 0xffff : 0xfffffffe) }
 }
 
-function parseNetwork(value: unknown, field: string): GuestNetwork {
-  const { address, prefix, gateway, nameserver } = fieldsOf(value, field, [
+function parseNetwork(value: unknown, field: string): Ipv4Settings {
+  const { address, prefix, gateway, nameservers } = fieldsOf(value, field, [
     'address',
     'prefix',
     'gateway',
-    'nameserver',
+    'nameservers',
   ])
   return {
     address: text(address, `${field}.address`),
     prefix: integer(prefix, `${field}.prefix`, 0, 32),
     ...(gateway === undefined ? {} : { gateway: text(gateway, `${field}.gateway`) }),
-    ...(nameserver === undefined ? {} : { nameserver: text(nameserver, `${field}.nameserver`) }),
+    ...(nameservers === undefined ? {} : { nameservers: listOf(nameservers, `${field}.nameservers`, text) }),
   }
 }
 

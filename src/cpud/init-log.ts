@@ -16,6 +16,9 @@ export function liftKernelLogLimit(): void {
   }
 }
 
+/** The kernel refuses records of more than 1024 bytes, and before Linux 6.0 of a few less. */
+const MAX_LINE_BYTES = 900
+
 export const KERNEL_LOG = '/dev/kmsg'
 
 /** Opens the kernel's log for PID 1, which has stderr where there is none. Never throws, nor does the returned function. */
@@ -31,7 +34,11 @@ export function openInitLog(path = KERNEL_LOG): Log {
 export function openKernelLog(path = KERNEL_LOG): Log {
   const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND)
   return (text, level = logLevel.info) => {
-    for (const line of text.split('\n')) write(fd, `<${level}>cpud: ${line}\n`)
+    for (const line of text.split('\n')) {
+      const bytes = Buffer.from(line)
+      for (let at = 0; at < Math.max(1, bytes.length); at += MAX_LINE_BYTES)
+        write(fd, `<${level}>cpud: ${bytes.subarray(at, at + MAX_LINE_BYTES)}\n`)
+    }
   }
 }
 

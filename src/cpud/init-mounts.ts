@@ -1,6 +1,7 @@
-// The file systems that PID 1 mounts before anything else, as an initramfs has none of them.
+// The file systems that PID 1 mounts before anything else, as an initramfs has none of them. With the flags that
+// systemd gives them (its mount-setup.c).
 
-import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'
+import { chmodSync, mkdirSync, statSync, symlinkSync } from 'node:fs'
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_STRICTATIME } from '../linux/mount.js'
 import { mount } from '../native/mount.js'
 
@@ -32,6 +33,8 @@ export const systemMounts: readonly SystemMount[] = [
   { type: 'cgroup2', target: '/sys/fs/cgroup', flags: closed, data: '', optional: true },
   { type: 'debugfs', target: '/sys/kernel/debug', flags: closed, data: '', optional: true },
   { type: 'tracefs', target: '/sys/kernel/tracing', flags: closed, data: '', optional: true },
+  { type: 'securityfs', target: '/sys/kernel/security', flags: closed, data: '', optional: true },
+  { type: 'bpf', target: '/sys/fs/bpf', flags: closed, data: 'mode=0700', optional: true },
 ]
 
 const links: readonly (readonly [target: string, path: string])[] = [
@@ -62,13 +65,20 @@ function mountOne({ type, target, flags, data, optional }: SystemMount, root: st
   const expected = optional ? ['EBUSY', 'ENODEV', 'ENOENT', 'EPERM'] : ['EBUSY']
   return attempt(() => {
     mkdirSync(at, { recursive: true })
+    // These would be new ones each time, and hide what is there.
+    if (['tmpfs', 'devpts'].includes(type) && isMountPoint(at)) return
     mount(type, at, type, flags, data)
   }, expected)
 }
 
+function isMountPoint(path: string): boolean {
+  return statSync(path).dev !== statSync(`${path}/..`).dev
+}
+
 /**
- * Closes the root to users, mounts everything in the table, and makes the links in /dev. Returns a message for each failure; those of
- * file systems that the kernel does not have to have are left out. `root` is put before every target.
+ * Closes the root to users, mounts everything in the table that is not mounted yet, and makes the links in /dev. Returns
+ * a message for each failure; those of file systems that the kernel does not have to have are left out. `root` is put
+ * before every target.
  */
 export function mountSystem(root = ''): string[] {
   return [

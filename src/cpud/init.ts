@@ -1,17 +1,25 @@
-// PID 1 of a guest: makes the machine usable, starts the daemon, tells the launcher, and powers off when it is
-// told to. It never ends: the kernel would panic ("Attempted to kill init"), and hide the reason.
+// PID 1: makes the machine usable, starts the daemon, tells the launcher where there is one, and stops the machine when
+// it is told to. It never ends: the kernel would panic ("Attempted to kill init"), and hide the reason.
 
-import { constants, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { constants, openSync } from 'node:fs'
 import { release } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describeError } from '../cli/main.js'
+import { CpuError } from '../errors.js'
 import { FdStream } from '../native/fd-stream.js'
+import { readText } from '../native/read-text.js'
 import { isSupervisor } from '../native/spawn.js'
 import * as system from '../native/system.js'
 import { formatAddress } from '../transport/address.js'
-import type { GuestConfig, GuestNetwork } from './guest-config.js'
+import type { BootConfig } from './boot-config.js'
 import { GuestControl, type GuestEvent, type GuestRequest } from './guest-control.js'
 import { type Log, liftKernelLogLimit, logLevel, openInitLog } from './init-log.js'
 import { mountSystem } from './init-mounts.js'
+import { configureNetwork } from './init-network.js'
+import { listenInitctl } from './initctl.js'
+import { loadModules } from './kernel-modules.js'
 import type { Service } from './serve.js'
+import { isMachineInit, quiesce } from './shutdown.js'
 
 /** Sessions get so long to end before the machine goes down under them. */
 const DISPOSE_TIMEOUT_MS = 15_000
@@ -19,22 +27,33 @@ const FLUSH_TIMEOUT_MS = 1000
 /** Longer than any turn of the event loop ought to take; see OrphanReaper. */
 const REAP_INTERVAL_MS = 500
 
+/** SIGUSR1, SIGUSR2 and SIGTERM as busybox's halt, poweroff and reboot send them; Ctrl-Alt-Del is SIGINT. */
+const requestOf = {
+  SIGUSR1: 'halt',
+  SIGUSR2: 'poweroff',
+  SIGTERM: 'restart',
+  SIGINT: 'restart',
+  SIGPWR: 'poweroff',
+} as const
+
+/** What to make of the machine, and of cpud on it. */
+export interface Boot {
+  readonly config: BootConfig
+  startDaemon(): Promise<Service>
+}
+
 /**
- * Boots the guest: mounts, modules, network, host name; then starts the daemon and serves until a request on
- * the control line or SIGTERM, SIGINT or SIGPWR. Only for process 1. Whatever fails but the daemon is a warning.
+ * Boots the machine: mounts, modules, network, host name; then starts the daemon and serves until a request on the
+ * control line or by a signal. Only for process 1. Whatever fails but `prepare` and the daemon is a warning.
  */
-export async function runInit(
-  readConfig: () => GuestConfig,
-  startDaemon: (config: GuestConfig, log: (line: string) => void) => Promise<Service>,
-): Promise<never> {
-  const problems = mountSystem()
-  liftKernelLogLimit()
-  const init = new Init(openInitLog())
+export async function runInit(prepare: (log: Log) => Boot): Promise<never> {
+  const init = new Init()
   init.guard()
-  for (const problem of problems) init.warn(problem)
   try {
-    const config = readConfig()
-    await init.boot(config, log => startDaemon(config, log))
+    const problems = mountSystem()
+    init.openLog()
+    for (const problem of problems) init.log(problem, logLevel.warning)
+    await init.boot(prepare(init.log))
   } catch (error) {
     await init.fail(error)
   }
@@ -42,49 +61,59 @@ export async function runInit(
 }
 
 class Init {
-  readonly #log: Log
-  readonly #unsent: GuestEvent[] = []
+  #write: Log = openInitLog()
+  /** Until the control line is open; undefined where there is none. */
+  #unsent: GuestEvent[] | undefined = []
   #control: GuestControl | undefined
   #service: Service | undefined
   #stopping = false
   /** When the first events were sent. */
   #toldMs = 0
 
-  constructor(log: Log) {
-    this.#log = log
-  }
-
   /** From here on nothing ends the process but a shutdown. */
   guard(): void {
     process.on('uncaughtException', error => void this.fail(error))
     process.on('unhandledRejection', error => void this.fail(error))
-    process.on('exit', () => system.reboot('poweroff'))
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGPWR'] as const) {
-      process.on(signal, () => void this.shutDown('poweroff'))
+    process.on('exit', () => stop('poweroff', this.#write))
+    for (const [signal, request] of Object.entries(requestOf)) {
+      process.on(signal, () => void this.shutDown(request))
     }
     setInterval(() => {}, 0x7fffffff)
     reapOnSigchld()
+    try {
+      system.receiveCtrlAltDel()
+    } catch {
+      // Not for a PID namespace to say.
+    }
   }
 
-  warn(message: string): void {
-    this.#log(message, logLevel.warning)
-    this.#tell({ event: 'warning', message })
+  /** Now that there is /dev. */
+  openLog(): void {
+    liftKernelLogLimit()
+    this.#write = openInitLog()
   }
 
-  async boot(
-    config: GuestConfig,
-    startDaemon: (log: (line: string) => void) => Promise<Service>,
-  ): Promise<void> {
+  /** For the kernel's log; a warning for the launcher too. */
+  readonly log: Log = (line, level = logLevel.info) => {
+    this.#write(line, level)
+    if (level <= logLevel.warning) this.#tell({ event: 'warning', message: line })
+  }
+
+  async boot({ config, startDaemon }: Boot): Promise<void> {
     this.#tell({ event: 'booting' })
     this.#openControl(config.control)
-    for (const path of config.modules) this.#try(() => system.loadModule(path))
+    loadModules(config.modules, error => this.#warn(error))
     // Its driver may have been among the modules.
     if (!this.#control) this.#openControl(config.control)
-    if (config.control !== undefined && !this.#control) this.warn(`no control line ${config.control}`)
+    if (config.control !== undefined && !this.#control)
+      this.log(`no control line ${config.control}`, logLevel.warning)
+    this.#unsent = undefined
     this.#try(() => system.setLoopbackUp())
-    if (config.network) this.#configureNetwork(config.network)
-    this.#try(() => system.setHostname(config.hostname))
-    this.#service = await startDaemon(line => this.#log(line))
+    if (isMachineInit()) this.#try(() => listenInitctl(request => void this.shutDown(request)))
+    const { hostname, network } = config
+    if (hostname !== undefined) this.#try(() => system.setHostname(hostname))
+    if (network !== undefined) this.#try(() => configureNetwork(network, this.log))
+    this.#service = await startDaemon()
     this.#tell({
       event: 'ready',
       kernel: release(),
@@ -94,26 +123,40 @@ class Init {
   }
 
   /** Ends the sessions, then the machine. */
-  async shutDown(request: 'poweroff' | 'restart'): Promise<void> {
+  async shutDown(request: system.RebootCommand): Promise<void> {
     if (this.#stopping) return
     this.#stopping = true
-    this.#log(`${request}: ending`)
+    this.#write(`${request}: ending`)
     try {
-      await Promise.race([this.#service?.[Symbol.asyncDispose](), after(DISPOSE_TIMEOUT_MS)])
+      await Promise.race([this.#service?.[Symbol.asyncDispose](), sleep(DISPOSE_TIMEOUT_MS)])
     } catch (error) {
-      this.warn(String(error))
+      this.#warn(error as Error)
     }
-    await this.#control?.flush(FLUSH_TIMEOUT_MS)
-    system.reboot(request)
+    await this.#goDown(request)
   }
 
+  /** Says why, and does with the machine what the kernel would after a panic, but that one that would hang is switched off. */
   async fail(error: unknown): Promise<void> {
-    this.#log(error instanceof Error ? (error.stack ?? error.message) : String(error), logLevel.error)
+    const message = describeError(error)
+    this.#write(error instanceof CpuError ? message : ((error as Error)?.stack ?? message), logLevel.error)
     if (this.#stopping) return
     this.#stopping = true
-    this.#tell({ event: 'failed', message: error instanceof Error ? error.message : String(error) })
+    this.#tell({ event: 'failed', message })
+    const panic = isMachineInit() ? Number(readText('/proc/sys/kernel/panic')) : 0
+    const request = panic === 0 ? 'poweroff' : 'restart'
+    this.#write(`cannot go on: ${request}${panic > 0 ? ` in ${panic} s` : ''}`, logLevel.error)
+    await sleep(Math.max(0, panic) * 1000)
+    await this.#goDown(request)
+  }
+
+  async #goDown(request: system.RebootCommand): Promise<void> {
+    try {
+      await quiesce(this.log)
+    } catch (error) {
+      this.#warn(error as Error)
+    }
     await this.#control?.flush(FLUSH_TIMEOUT_MS)
-    system.reboot('poweroff')
+    stop(request, this.#write)
   }
 
   #serve(request: GuestRequest): void {
@@ -126,7 +169,7 @@ class Init {
   /** Events wait for the line to be there. */
   #tell(event: GuestEvent): void {
     if (this.#control) this.#control.send(event)
-    else this.#unsent.push(event)
+    else this.#unsent?.push(event)
   }
 
   #openControl(path: string | undefined): void {
@@ -136,57 +179,40 @@ class Init {
       system.makeRaw(fd, path)
       this.#control = new GuestControl(new FdStream(fd, { peer: path }), request => this.#serve(request))
     } catch (error) {
-      this.#log(String(error), logLevel.warning)
+      this.#write(String(error), logLevel.warning)
       return
     }
     this.#toldMs = performance.now()
-    for (const event of this.#unsent.splice(0)) this.#control.send(event)
+    for (const event of this.#unsent ?? []) this.#control.send(event)
+    this.#unsent = undefined
   }
 
-  #configureNetwork(network: GuestNetwork): void {
-    const name = firstInterface()
-    if (name === undefined) {
-      this.warn(`no network interface for ${network.address}`)
-      return
-    }
-    this.#try(() => system.configureInterface(name, network))
-    const { nameserver } = network
-    if (nameserver !== undefined) {
-      this.#try(() => writeFileSync('/etc/resolv.conf', `nameserver ${nameserver}\n`))
-    }
+  #warn(error: Error): void {
+    this.log(describeError(error), logLevel.warning)
   }
 
   #try(act: () => void): void {
     try {
       act()
     } catch (error) {
-      this.warn(error instanceof Error ? error.message : String(error))
+      this.#warn(error as Error)
     }
   }
 }
 
-function after(timeoutMs: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, timeoutMs))
-}
-
 /** Since the kernel started (proc_uptime(5)). */
 function uptimeMs(): number {
-  return Math.round(Number.parseFloat(readFileSync('/proc/uptime', 'latin1')) * 1000)
+  return Math.round(Number.parseFloat(readText('/proc/uptime')) * 1000)
 }
 
-/** The first Ethernet interface by name (linux/if_arp.h: ARPHRD_ETHER is 1). */
-function firstInterface(): string | undefined {
-  const folder = '/sys/class/net'
-  return readdirSync(folder)
-    .sort()
-    .find(name => {
-      try {
-        return readFileSync(`${folder}/${name}/type`, 'latin1').trim() === '1'
-      } catch {
-        // bonding_masters is a file in that folder.
-        return false
-      }
-    })
+/** Does not return, whatever the kernel says to it: process 1 must not end. */
+function stop(request: system.RebootCommand, log: Log): never {
+  try {
+    system.reboot(request)
+  } catch (error) {
+    log(`${describeError(error)}: switch it off by hand`, logLevel.error)
+  }
+  for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
 }
 
 function reapOnSigchld(): void {

@@ -1,18 +1,24 @@
 // The daemon at work: listeners and daemon together, as an ordinary process or as PID 1.
 import fs from 'node:fs'
+import { describeError } from '../cli/main.js'
 import { CpuError } from '../errors.js'
 import { VMADDR_CID_ANY } from '../linux/vsock.js'
+import { readText } from '../native/read-text.js'
 import { mayMountHere, type UserNamespace, userNamespaceHere } from '../native/user-namespace.js'
 import type { User } from '../native/users.js'
 import { parseAuthorizedKeys } from '../ssh/authorized-keys.js'
+import { parseIdentity } from '../ssh/identity.js'
 import { type Address, formatAddress } from '../transport/address.js'
 import { type Listener, listen } from '../transport/listen.js'
 import type { ArrivalLimits } from './arrivals.js'
 import { Daemon } from './daemon.js'
-import { GUEST_CONFIG_PATH, type GuestConfig, parseGuestConfig } from './guest-config.js'
-import { runInit } from './init.js'
+import { GUEST_CONFIG_PATH, parseGuestConfig } from './guest-config.js'
+import { type Boot, runInit } from './init.js'
+import { type Log, logLevel } from './init-log.js'
+import { commandLineConfig } from './kernel-command-line.js'
 import type { KeySource } from './login.js'
 import { type Registration, register } from './register.js'
+import { hostnameFile, INIT_PLACES, parseInitFlags, serveSettings } from './settings.js'
 
 export interface ServeOptions {
   readonly addresses: readonly Address[]
@@ -84,33 +90,44 @@ export async function serveUntilSignal(options: ServeOptions): Promise<number> {
   return 0
 }
 
-/** As PID 1 of a guest: never returns. */
-export async function serveAsInit({
-  debug,
-}: {
-  debug?: ((line: string) => void) | undefined
-}): Promise<never> {
-  return runInit(
-    () => parseGuestConfig(fs.readFileSync(GUEST_CONFIG_PATH, 'utf8')),
-    (config, log) => startGuestService(config, log, debug),
-  )
+/** As process 1: never returns. A launcher's file says all; without one the arguments and the kernel's command line do. */
+export function serveAsInit(argv: readonly string[]): Promise<never> {
+  return runInit(log => (fs.existsSync(GUEST_CONFIG_PATH) ? guestBoot(log) : ownBoot(argv, log)))
 }
 
-/** The service of a guest, as its configuration has it. */
-function startGuestService(
-  config: GuestConfig,
-  log: (line: string) => void,
-  debug?: (line: string) => void,
-): Promise<Service> {
+/** As the launcher has it. */
+function guestBoot(log: Log): Boot {
+  const { network, ...config } = parseGuestConfig(fs.readFileSync(GUEST_CONFIG_PATH, 'utf8'))
   const { keys, problems } = parseAuthorizedKeys(config.authorizedKeys, 'authorized_keys')
   for (const problem of problems) log(problem)
-  return startService({
-    addresses: config.listen.map(({ net, port }) =>
-      net === 'vsock' ? { net, cid: VMADDR_CID_ANY, port } : { net, host: '0.0.0.0', port, family: 0 },
-    ),
-    hostKey: config.hostKey,
-    keys: () => keys,
-    log,
-    debug,
-  })
+  return {
+    config: { ...config, ...(network === undefined ? {} : { network: { ipv4: network } }) },
+    startDaemon: () =>
+      startService({
+        addresses: config.listen.map(({ net, port }) =>
+          net === 'vsock' ? { net, cid: VMADDR_CID_ANY, port } : { net, host: '0.0.0.0', port, family: 0 },
+        ),
+        hostKey: config.hostKey,
+        keys: () => keys,
+        log,
+      }),
+  }
+}
+
+function ownBoot(argv: readonly string[], log: Log): Boot {
+  const { config, problems } = commandLineConfig(readText('/proc/cmdline'))
+  for (const problem of problems) log(describeError(problem), logLevel.warning)
+  const hostname = config.hostname ?? hostnameFile()
+  const values = parseInitFlags(argv, log)
+  const options = serveSettings(values, INIT_PLACES, log)
+  return {
+    config: { ...config, ...(hostname === undefined ? {} : { hostname }) },
+    startDaemon: async () => {
+      const service = await startService({ ...options, debug: values.d ? log : undefined })
+      // Whoever connects for the first time can compare it with the console.
+      log(`host key ${parseIdentity('host key', options.hostKey).publicKey?.getPublicSSH()}`)
+      if (options.registration !== undefined) void register(options.registration, log)
+      return service
+    },
+  }
 }

@@ -7,7 +7,7 @@ export interface NativeUser {
   groups: number[]
 }
 
-/** Functions of addon/system.cc. Each returns 0 or a negative errno; IPv4 addresses are numbers, host byte order. */
+/** Functions of addon/system.cc. Each returns 0, a descriptor, or a negative errno; IPv4 addresses are numbers, host byte order. */
 export interface SystemBinding {
   /** finit_module(2). */
   loadModule(fd: number, parameters: string, flags: number): number
@@ -28,6 +28,8 @@ export interface SystemBinding {
   setInterfaceUp(name: string): number
   /** SIOCADDRT. */
   addDefaultRoute(gateway: number): number
+  /** A UDP socket with SO_BROADCAST, SO_BINDTODEVICE, bound to a port: its descriptor. */
+  broadcastSocket(name: string, port: number): number
   /** clock_settime(2), in milliseconds since 1970. */
   setClock(milliseconds: number): number
   /** cfmakeraw(3), tcsetattr(3). */

@@ -11,6 +11,7 @@ const MODULE_INIT_COMPRESSED_FILE = 4
 
 /** linux/reboot.h */
 const rebootCommands = { poweroff: 0x4321fedc, restart: 0x01234567, halt: 0xcdef0123 } as const
+const LINUX_REBOOT_CMD_CAD_OFF = 0
 
 export type RebootCommand = keyof typeof rebootCommands
 
@@ -32,13 +33,18 @@ export function reboot(command: RebootCommand): void {
   check(binding.reboot(rebootCommands[command]), 'reboot', command)
 }
 
+/** Makes Ctrl-Alt-Del a SIGINT to process 1; else the kernel restarts at once, with nothing written. */
+export function receiveCtrlAltDel(): void {
+  check(binding.reboot(LINUX_REBOOT_CMD_CAD_OFF), 'reboot', 'Ctrl-Alt-Del')
+}
+
 export function setHostname(name: string): void {
   check(binding.setHostname(name), 'sethostname', name)
 }
 
 /** Brings the loopback interface up; the kernel gives it its addresses. */
 export function setLoopbackUp(): void {
-  check(binding.setInterfaceUp('lo'), 'ioctl', 'SIOCSIFFLAGS lo')
+  setInterfaceUp('lo')
 }
 
 /** Dotted IPv4 as a number; throws ERR_CPU_ADDRESS for anything else. */
@@ -54,6 +60,20 @@ export function netmask(prefix: number): number {
   return prefix === 0 ? 0 : (0xffffffff << (32 - prefix)) >>> 0
 }
 
+/** The prefix length of a netmask, such as `255.255.255.0`; throws ERR_CPU_ADDRESS for what is none. */
+export function prefixOf(mask: string): number {
+  const wanted = parseIpv4(mask)
+  for (let prefix = 0; prefix <= 32; prefix++) if (netmask(prefix) === wanted) return prefix
+  throw new CpuError('ERR_CPU_ADDRESS', `not a netmask: ${mask}`)
+}
+
+/** The prefix length of the class that an address had before there were netmasks, which is still their default. */
+export function classPrefix(address: string): number {
+  const first = parseIpv4(address) >>> 24
+  if (first < 128) return 8
+  return first < 192 ? 16 : 24
+}
+
 /** A static IPv4 address, with a default route when there is a gateway; brings the interface up. */
 export function configureInterface(
   name: string,
@@ -65,6 +85,21 @@ export function configureInterface(
   check(binding.setInterfaceUp(name), 'ioctl', `SIOCSIFFLAGS ${subject}`)
   if (gateway === undefined) return
   check(binding.addDefaultRoute(parseIpv4(gateway)), 'ioctl', `SIOCADDRT default via ${gateway}`)
+}
+
+/** Takes an interface's address and the routes by it away. */
+export function removeAddress(name: string): void {
+  check(binding.setInterfaceAddress(name, 0), 'ioctl', `SIOCSIFADDR ${name} 0.0.0.0`)
+}
+
+/** Brings an interface up, with or without an address. */
+export function setInterfaceUp(name: string): void {
+  check(binding.setInterfaceUp(name), 'ioctl', `SIOCSIFFLAGS ${name}`)
+}
+
+/** A UDP socket on this port of one interface, for broadcasts too; needs no address there. The caller closes it. */
+export function broadcastSocket(name: string, port: number): number {
+  return check(binding.broadcastSocket(name, port), 'bind', `UDP port ${port} of ${name}`)
 }
 
 /** Sets the time of day, in milliseconds since 1970, fractions included. */

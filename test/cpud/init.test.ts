@@ -10,6 +10,7 @@ import { parseGuestConfig } from '../../src/cpud/guest-config.js'
 import { GuestControl, type GuestRequest, parseGuestRequest } from '../../src/cpud/guest-control.js'
 import { openKernelLog } from '../../src/cpud/init-log.js'
 import { systemMounts } from '../../src/cpud/init-mounts.js'
+import { parseInitRequest } from '../../src/cpud/initctl.js'
 import { FdStream, socketPair } from '../../src/native/fd-stream.js'
 import { openPty } from '../../src/native/pty.js'
 import { makeRaw } from '../../src/native/system.js'
@@ -24,7 +25,7 @@ const full = {
     { net: 'vsock', port: 4_000_000_000 },
   ],
   modules: ['/lib/modules/vsock.ko'],
-  network: { address: '10.0.2.15', prefix: 24, gateway: '10.0.2.2', nameserver: '10.0.2.3' },
+  network: { address: '10.0.2.15', prefix: 24, gateway: '10.0.2.2', nameservers: ['10.0.2.3'] },
   control: '/dev/ttyS1',
 }
 
@@ -125,7 +126,30 @@ t.test('log lines have their priority, one record each', async t => {
   const log = openKernelLog(path)
   log('one')
   log('two\nlines', 4)
-  t.equal(readFileSync(path, 'utf8'), '<6>cpud: one\n<4>cpud: two\n<4>cpud: lines\n')
+  log('')
+  t.equal(readFileSync(path, 'utf8'), '<6>cpud: one\n<4>cpud: two\n<4>cpud: lines\n<6>cpud: \n')
+  log('x'.repeat(2000))
+  const long = readFileSync(path, 'latin1').split('\n').slice(4, -1)
+  t.strictSame(
+    long.map(record => record.length),
+    [909, 909, 209],
+    'a longer one would be refused',
+  )
+})
+
+t.test('what sysvinit and systemd write to /run/initctl', async t => {
+  const request = (magic: number, command: number, runlevel: string) => {
+    const bytes = Buffer.alloc(384)
+    bytes.writeInt32LE(magic, 0)
+    bytes.writeInt32LE(command, 4)
+    bytes.writeInt32LE(runlevel.charCodeAt(0), 8)
+    return parseInitRequest(bytes)
+  }
+  t.equal(request(0x03091969, 1, '0'), 'poweroff')
+  t.equal(request(0x03091969, 1, '6'), 'restart')
+  t.equal(request(0x03091969, 1, '1'), undefined)
+  t.equal(request(0x03091969, 2, '0'), undefined)
+  t.equal(request(0, 1, '0'), undefined)
 })
 
 /** Runs PID 1 in namespaces of its own; there reboot(2) ends it, with a signal that tells the command. */
@@ -140,9 +164,14 @@ function bootInNamespace(config: object, ...args: string[]) {
   const lines = createInterface(master)[Symbol.asyncIterator]()
   return {
     master,
+    kill: (signal: NodeJS.Signals) => process.kill(Number(childOf(child.pid!)), signal),
     next: async () => JSON.parse((await lines.next()).value),
     ended: once(child, 'exit'),
   }
+}
+
+function childOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim()
 }
 
 t.test('as process 1 of namespaces', async t => {
@@ -152,16 +181,26 @@ t.test('as process 1 of namespaces', async t => {
   // The line was opened before /dev is hidden by another.
   const config = { modules: ['/nope.ko'], control: '/proc/self/fd/3', network: undefined }
 
-  for (const [request, signal] of [
-    ['poweroff', 'SIGINT'],
-    ['restart', 'SIGHUP'],
-  ] as const) {
-    const { next, master, ended } = bootInNamespace(config)
+  const requests: [
+    ask: (guest: ReturnType<typeof bootInNamespace>) => unknown,
+    endedBy: 'SIGINT' | 'SIGHUP',
+  ][] = [
+    [({ master }) => master.write('{"request":"poweroff"}\n'), 'SIGINT'],
+    [({ master }) => master.write('{"request":"restart"}\n'), 'SIGHUP'],
+    [({ kill }) => kill('SIGUSR1'), 'SIGINT'], // which would start Node's debugger
+    [({ kill }) => kill('SIGUSR2'), 'SIGINT'],
+    [({ kill }) => kill('SIGPWR'), 'SIGINT'],
+    [({ kill }) => kill('SIGTERM'), 'SIGHUP'],
+    [({ kill }) => kill('SIGINT'), 'SIGHUP'],
+  ]
+  for (const [ask, signal] of requests) {
+    const guest = bootInNamespace(config)
+    const { next, master, ended } = guest
     t.strictSame(await next(), { event: 'booting' })
     t.match(await next(), { event: 'warning', message: /ENOENT.*\/nope\.ko/ })
     const ready = await next()
     t.match(ready, { event: 'ready', kernel: String, uptimeMs: Number, listening: ['vsock/3:17010'] })
-    master.write(`{"request":"${request}"}\n`)
+    ask(guest)
     const [code, endedBy] = await ended
     // unshare(1) ends as its child did.
     t.strictSame(endedBy ?? code, endedBy === null ? 128 + constants.signals[signal] : signal)

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { GUEST_MODULES, ModuleTree, moduleName, NESTED_MODULES } from '../../qemu/modules.js'
+import { GUEST_MODULES, ModuleTree, NESTED_MODULES } from '../../qemu/modules.js'
+import { moduleName } from '../../src/linux/modules-dep.js'
 import { realKernel } from './real-kernel.js'
 
 t.test('names', t => {

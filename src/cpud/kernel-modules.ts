@@ -1,0 +1,41 @@
+// Kernel modules for PID 1: files by their path, others by name as modprobe(8) finds them, which an initramfs may lack.
+
+import { release } from 'node:os'
+import { join } from 'node:path'
+import { CpuError } from '../errors.js'
+import { moduleName, parseModulesDep } from '../linux/modules-dep.js'
+import { readText } from '../native/read-text.js'
+import { loadModule } from '../native/system.js'
+
+/**
+ * Loads them in their order, with what they depend on. Calls `onProblem` for each that is missing or cannot be loaded:
+ * CpuError ERR_CPU_BOOT_OPTION or a SystemError.
+ */
+export function loadModules(
+  wanted: readonly string[],
+  onProblem: (error: Error) => void,
+  directory = `/lib/modules/${release()}`,
+): void {
+  const known = parseModulesDep(readText(join(directory, 'modules.dep')))
+  const builtin = new Set(readText(join(directory, 'modules.builtin')).split('\n').map(moduleName))
+  const files = (name: string): string[] => {
+    const found = known.get(moduleName(name))
+    if (found === undefined) throw missing(name, directory)
+    const paths = [...found.dependencies.flatMap(dependency => known.get(dependency)?.path ?? []), found.path]
+    return paths.map(path => join(directory, path))
+  }
+  for (const name of wanted) {
+    try {
+      if (name.startsWith('/')) loadModule(name)
+      else if (!builtin.has(moduleName(name))) for (const file of files(name)) loadModule(file)
+    } catch (error) {
+      onProblem(error as Error)
+    }
+  }
+}
+
+function missing(name: string, directory: string): CpuError {
+  return new CpuError('ERR_CPU_BOOT_OPTION', `no kernel module ${name} in ${directory}/modules.dep`, {
+    remedy: 'put it into the image and run depmod, or correct modules_load= on the kernel command line',
+  })
+}
