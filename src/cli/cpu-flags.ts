@@ -43,7 +43,12 @@ export const CPU_FLAGS = defineFlags({
     help: 'fstab(5) lines to mount there besides, instead of those in $CPU_FSTAB',
   },
   'fstab-strict': { kind: 'boolean', help: 'a line of the fstab that fails ends the session' },
-  root: { kind: 'string', placeholder: 'DIR', default: '/', help: 'what of the local file system is served' },
+  root: {
+    kind: 'string',
+    placeholder: 'DIR',
+    default: '/',
+    help: 'what of the local file system is served; the command starts there unless the current directory is in it',
+  },
   ro: { kind: 'boolean', help: 'serve it read-only' },
   export: {
     kind: 'string',

@@ -13,7 +13,6 @@ import { MOUNT_ROOT } from '../namespace/plan.js'
 import { isWithin } from '../namespace/working-directory.js'
 import { readText } from './destination.js'
 import { resolveInExport } from './export-path.js'
-import { say } from './reports.js'
 
 type Values = ParsedFlags<typeof CPU_FLAGS>['values']
 
@@ -27,9 +26,14 @@ export interface NamespaceSettings {
 }
 
 /** `inherited` is the fstab of the environment. Throws UsageError, and CpuError for files that cannot be used. */
-export function namespaceSettings(values: Values, hasFiles: boolean, inherited: string): NamespaceSettings {
+export function namespaceSettings(
+  values: Values,
+  hasFiles: boolean,
+  inherited: string,
+  log: (line: string) => void,
+): NamespaceSettings {
   if (values.ssh) return plainSsh(values)
-  const { workingDirectory, served } = startingPlace(values, hasFiles)
+  const { workingDirectory, served } = startingPlace(values, hasFiles, log)
   const userFstab = values.fstab === undefined ? inherited : readText(values.fstab, '-fstab')
   const bindings = hasFiles || values.namespace !== undefined ? parseNamespace(values.namespace) : []
   if (!hasFiles && bindings.length > 0) {
@@ -59,6 +63,7 @@ export function namespaceSettings(values: Values, hasFiles: boolean, inherited: 
 function startingPlace(
   { cd, root }: Values,
   hasFiles: boolean,
+  log: (line: string) => void,
 ): { readonly workingDirectory: string; readonly served: string | undefined } {
   const here = path.resolve(cd ?? '')
   if (!hasFiles) return { workingDirectory: here, served: undefined }
@@ -67,7 +72,7 @@ function startingPlace(
   if (cd !== undefined)
     return { workingDirectory: here, served: served && resolveInExport(top, served) && served }
   if (served !== undefined) return { workingDirectory: here, served }
-  say(`${here} is not below ${root} (-root), so the command starts in ${MOUNT_ROOT}`)
+  log(`${here} is not below ${root} (-root), so the command starts in ${MOUNT_ROOT}`)
   return { workingDirectory: '/', served: undefined }
 }
 

@@ -37,16 +37,17 @@ export function clientOptions(flags: Flags): ClientOptions {
   const { protocols, cachePolicy, mountOptions } = fileSettings(values)
   const hasFiles = protocols.length > 0
   const inherited = rawEnvironment()
+  const reports = openReports(values)
   const { fstab, workingDirectory, shown } = namespaceSettings(
     values,
     hasFiles,
     inherited.get(FSTAB_VARIABLE)?.toString() ?? '',
+    reports.log,
   )
   const environment = chooseVariables(inherited, values.env)
   for (const [name, value] of config.setEnv) environment.set(name, Buffer.from(value))
   // The parent's PWD may be stale, and a logical one may lead through links that are not served.
   environment.set('PWD', Buffer.from(workingDirectory))
-  const reports = openReports(values)
   return {
     destination,
     files: hasFiles

@@ -101,7 +101,7 @@ t.test('the current directory, of what -root serves', async t => {
   const { above, here } = places(t)
   const pwd = (flags: string[], cwd: string) => cpu(cpud, ['sh', '-c', 'pwd; ls'], { flags, cwd })
   t.match(await pwd(['-root', above], here), { code: 0, stdout: `${here}\nfile\n`, stderr: '' })
-  t.match(await pwd(['-root', here], above), {
+  t.match(await pwd(['-v', '-root', here], above), {
     code: 0,
     stdout: '/tmp/cpu\n',
     stderr: `cpu: ${above} is not below ${here} (-root), so the command starts in /tmp/cpu\n`,
