@@ -51,7 +51,8 @@ export class KernelLog {
   #next(): string | typeof OVERRUN | undefined {
     const buffer = Buffer.alloc(RECORD_BYTES)
     try {
-      return buffer.toString('utf8', 0, readSync(this.#fd, buffer))
+      const length = readSync(this.#fd, buffer)
+      return length === 0 ? undefined : buffer.toString('utf8', 0, length)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EAGAIN') return undefined
