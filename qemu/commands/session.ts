@@ -2,6 +2,7 @@
 
 import { CPU_FLAGS } from '../../src/cli/cpu-flags.js'
 import { parseFlags } from '../../src/cli/flags.js'
+import type { ClientOptions } from '../../src/client/run.js'
 import type { ProgramEnd } from '../../src/client/session.js'
 
 export interface SessionFlags {
@@ -15,7 +16,7 @@ export async function runSessionIn(
   machine: string,
   { namespace, fstab, v }: SessionFlags,
   command: readonly string[],
-  signal?: AbortSignal,
+  options: Pick<ClientOptions, 'signal' | 'onStart'>,
 ): Promise<ProgramEnd> {
   const { runProgram, clientOptions } = await client()
   const flags = [
@@ -23,7 +24,7 @@ export async function runSessionIn(
     ...(fstab === undefined ? [] : [`-fstab=${fstab}`]),
     ...(v ? ['-v'] : []),
   ]
-  return runProgram({ ...clientOptions(parseFlags(CPU_FLAGS, [...flags, machine, ...command])), signal })
+  return runProgram({ ...clientOptions(parseFlags(CPU_FLAGS, [...flags, machine, ...command])), ...options })
 }
 
 /** Throws UsageError for flags that cannot be used: before a machine is booted for nothing. */
