@@ -6,7 +6,7 @@ import { UsageError } from '../src/errors.js'
 import { nearestName } from '../src/nearest-name.js'
 import { version } from '../src/version.js'
 import type { Command } from './commands/command.js'
-import { console } from './commands/console.js'
+import { consoleCommand } from './commands/console.js'
 import { doctor } from './commands/doctor.js'
 import { exec } from './commands/exec.js'
 import { kernel } from './commands/kernel.js'
@@ -25,7 +25,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   run,
   start,
   exec,
-  console,
+  console: consoleCommand,
   log,
   wait,
   stop,
