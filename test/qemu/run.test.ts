@@ -5,11 +5,13 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
+import { cacheDirectory } from '../../qemu/cache.js'
 import { machineFiles, readState } from '../../qemu/machine-directory.js'
 import { prepareImages } from '../../qemu/settings.js'
 import { collect, eventually } from '../fixtures/cpu-command.js'
 import { cpuVm, cpuVmRun, startCpuVm } from '../fixtures/cpu-vm-command.js'
 import { GdbClient } from '../fixtures/gdb-client.js'
+import { homeWith } from '../fixtures/home.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 import { privateRuntime } from './private-runtime.js'
 import { realKernel } from './real-kernel.js'
@@ -168,6 +170,21 @@ for (const victim of ['qemu', 'virtiofsd'] as const) {
     t.strictSame(processesWith(`source=${shared}`), [])
   })
 }
+
+t.test('a connection that is lost to a guest that lives', async t => {
+  const runtime = privateRuntime(t)
+  const home = homeWith(t, ['Host *', '  ServerAliveInterval 1', '  ServerAliveCountMax 2'])
+  const env = { ...home.env, XDG_CACHE_HOME: path.dirname(cacheDirectory()) }
+  const script = 'for link in /sys/class/net/e*; do ip link set $(basename $link) down; done; sleep 1000'
+  const { code, stderr, record } = await cpuVmRun(['-net', 'tcp', '--', 'sh', '-c', script], { env })
+  t.equal(code, 125)
+  t.match(record, {
+    outcome: { kind: 'transport-lost', guestAnswers: true },
+    message: /connection was lost before the command ended.*; the guest answers$/,
+  })
+  t.match(stderr, record.message)
+  nothingIsLeft(t, runtime)
+})
 
 t.test('SIGINT while the command runs, and a second run of the same name meanwhile', async t => {
   const runtime = privateRuntime(t)
