@@ -1,6 +1,6 @@
 // The manual of cpu-vm(1), besides its flags.
 
-import { boot, commandLine, consoleLog } from '../../qemu/devices.js'
+import { boot, commandLine, serialConsole } from '../../qemu/devices.js'
 import { HELP } from '../../qemu/flags.js'
 import { QEMU } from '../../qemu/probe.js'
 import { VIRTIOFSD_PROGRAMS } from '../../qemu/virtiofsd.js'
@@ -17,7 +17,7 @@ const commands: readonly Command[] = Object.entries(HELP).map(([name, { table, t
 
 /** What a guest's kernel is started with, for `-append TEXT`. */
 export const KERNEL_COMMAND_LINE =
-  commandLine([boot({ image: '', initrd: '', append: 'TEXT' }), consoleLog('')]).at(-1) ?? ''
+  commandLine([boot({ image: '', initrd: '', append: 'TEXT' }), serialConsole({ log: '', socket: '' })]).at(-1) ?? ''
 
 export const CPU_VM_MANUAL: Manual = {
   name: 'cpu-vm',

@@ -24,7 +24,7 @@ import { formatAddress } from '../transport/address.js'
 import { type Connection, connectTo } from './connection.js'
 import type { Destination } from './destination.js'
 import { type FileOffer, FileService, type OfferedFiles } from './file-service.js'
-import { runSession, type SessionStreams } from './session.js'
+import { type ProgramEnd, runSession, type SessionStreams } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
 export interface ClientOptions extends SessionStreams {
@@ -45,13 +45,20 @@ export interface ClientOptions extends SessionStreams {
   /** What starts an escape on a terminal of ours, if anything. */
   readonly escapeCharacter: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** Called when the command is asked for: signals are passed to it from then on. */
+  readonly onStart?: (() => void) | undefined
   /** Lines for `-v`. */
   readonly log: (line: string) => void
   readonly debug?: ((line: string) => void) | undefined
 }
 
-/** Runs the command there and returns its exit code. Throws CpuError when it cannot be told. */
+/** Runs the command there and returns its exit code, 128+n for signal n. Throws CpuError when it cannot be told. */
 export async function runCommand(options: ClientOptions): Promise<number> {
+  return (await runProgram(options)).exitCode
+}
+
+/** Runs the command there and tells how it ended. Throws CpuError when it cannot be told. */
+export async function runProgram(options: ClientOptions): Promise<ProgramEnd> {
   // Started first: its thread gets ready while the connection is made.
   const files = options.files && new FileService(options.destination.address, options.files)
   try {
@@ -61,7 +68,7 @@ export async function runCommand(options: ClientOptions): Promise<number> {
   }
 }
 
-async function runConnected(options: ClientOptions, files: FileService | undefined): Promise<number> {
+async function runConnected(options: ClientOptions, files: FileService | undefined): Promise<ProgramEnd> {
   const connection = await connectTo(options.destination, options)
   try {
     return await runOn(connection, options, files)
@@ -74,11 +81,12 @@ async function runOn(
   { client, broken }: Connection,
   options: ClientOptions,
   files: FileService | undefined,
-): Promise<number> {
+): Promise<ProgramEnd> {
   const offer = files && (await offerFiles(client, options, files))
   const failed = new AbortController()
   const signals = [broken, failed.signal, ...(options.signal === undefined ? [] : [options.signal])]
   let isOver = false
+  options.onStart?.()
   files?.connected(options.files?.timeoutMs ?? 0).then(
     way => options.log(`the other side has our files, ${way}`),
     reason => isOver || failed.abort(reason),

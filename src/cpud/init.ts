@@ -17,6 +17,7 @@ import { type Log, liftKernelLogLimit, logLevel, openInitLog } from './init-log.
 import { mountSystem } from './init-mounts.js'
 import { configureNetwork } from './init-network.js'
 import { listenInitctl } from './initctl.js'
+import { KernelLog } from './kernel-log.js'
 import { loadModules } from './kernel-modules.js'
 import type { Service } from './serve.js'
 import { isMachineInit, quiesce } from './shutdown.js'
@@ -66,6 +67,7 @@ class Init {
   #unsent: GuestEvent[] | undefined = []
   #control: GuestControl | undefined
   #service: Service | undefined
+  #kernelLog: KernelLog | undefined
   #stopping = false
   /** When the first events were sent. */
   #toldMs = 0
@@ -114,6 +116,9 @@ class Init {
     if (hostname !== undefined) this.#try(() => system.setHostname(hostname))
     if (network !== undefined) this.#try(() => configureNetwork(network, this.log))
     this.#service = await startDaemon()
+    this.#try(() => {
+      this.#kernelLog = new KernelLog()
+    })
     this.#tell({
       event: 'ready',
       kernel: release(),
@@ -160,10 +165,17 @@ class Init {
   }
 
   #serve(request: GuestRequest): void {
+    if (request.request === 'kernel-log') return this.#reportKernelLog()
     if (request.request !== 'clock') return void this.shutDown(request.request)
     // The launcher's clock was read after `booting` was sent. Reckoned from the sending, ours is a little ahead: files
     // that the client's machine dates must not be in the future here, which make(1) complains about.
     this.#try(() => system.setClock(request.unixMs + performance.now() - this.#toldMs))
+  }
+
+  #reportKernelLog(): void {
+    this.#try(() => {
+      if (this.#kernelLog !== undefined) this.#tell({ event: 'kernel-log', ...this.#kernelLog.report() })
+    })
   }
 
   /** Events wait for the line to be there. */
