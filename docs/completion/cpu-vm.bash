@@ -14,9 +14,9 @@ done | grep -E "^[[:alnum:]][[:alnum:]._-]*$"'
 # _cpu_vm_value COMMAND FLAG TEXT [PREFIX]: what the text can become.
 _cpu_vm_value() {
   case "$1 $2" in
-    'cpu-vm start net') compgen -P "$4" -W 'auto vsock tcp both' -- "$3" ;;
+    'cpu-vm start net') compgen -P "$4" -W 'auto vsock tcp both none' -- "$3" ;;
     'cpu-vm start accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
-    'cpu-vm run net') compgen -P "$4" -W 'auto vsock tcp both' -- "$3" ;;
+    'cpu-vm run net') compgen -P "$4" -W 'auto vsock tcp both none' -- "$3" ;;
     'cpu-vm run accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
     'cpu-vm kernel fetch') compgen -P "$4" -W 'amd64 cloud-amd64 backports/amd64 backports/cloud-amd64' -- "$3" ;;
     *) [[ $with_value == *" $2 "* ]] || compgen -P "$4" -W 'true false' -- "$3" ;;
@@ -92,11 +92,15 @@ _cpu_vm_complete() {
 _cpu_vm() {
   COMPREPLY=()
   case "$COMP_CWORD ${COMP_WORDS[1]}" in
-    '1 '*) COMPREPLY=($(compgen -W 'start run stop list kernel doctor' -- "${COMP_WORDS[1]}")) ;;
-    *' start') _cpu_vm_complete 'cpu-vm start' 2 '-name -kernel -modules -append -memory -cpus -share -net -accel -nested -timeout -v -help' 'name kernel modules append memory cpus share net accel timeout' '' ;;
-    *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -kernel -modules -append -memory -cpus -share -net -accel -nested -timeout -namespace -fstab -v -help' 'name kernel modules append memory cpus share net accel timeout namespace fstab' 'command' ;;
+    '1 '*) COMPREPLY=($(compgen -W 'start run exec console log wait stop list kernel doctor' -- "${COMP_WORDS[1]}")) ;;
+    *' start') _cpu_vm_complete 'cpu-vm start' 2 '-name -kernel -modules -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -v -help' 'name kernel modules append memory cpus share disk net accel boot-timeout qemu-arg' '' ;;
+    *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -kernel -modules -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -namespace -fstab -timeout -result -fail-on-oops=false -fail-on-warning -v -help' 'name kernel modules append memory cpus share disk net accel boot-timeout qemu-arg namespace fstab timeout result' 'command' ;;
+    *' exec') _cpu_vm_complete 'cpu-vm exec' 2 '-namespace -fstab -timeout -v -help' 'namespace fstab timeout' 'machine command' ;;
+    *' console') _cpu_vm_complete 'cpu-vm console' 2 '-monitor -v -help' '' 'machine' ;;
+    *' log') _cpu_vm_complete 'cpu-vm log' 2 '-f -v -help' '' 'machine' ;;
+    *' wait') _cpu_vm_complete 'cpu-vm wait' 2 '-ended -timeout -v -help' 'timeout' 'machine' ;;
     *' stop') _cpu_vm_complete 'cpu-vm stop' 2 '-v -help' '' 'machine' ;;
-    *' list') _cpu_vm_complete 'cpu-vm list' 2 '-v -help' '' '' ;;
+    *' list') _cpu_vm_complete 'cpu-vm list' 2 '-json -v -help' '' '' ;;
     *' kernel') _cpu_vm_complete 'cpu-vm kernel' 2 '-fetch -v -help' 'fetch' '' ;;
     *' doctor') _cpu_vm_complete 'cpu-vm doctor' 2 '-v -help' '' '' ;;
   esac
