@@ -114,7 +114,7 @@ t.test('everything is mounted that a program expects', async t => {
   const { problems, again, mounted, ...dev } = JSON.parse(output)
   t.strictSame(problems, [])
   t.strictSame(again, [], 'what is mounted already is no failure')
-  t.strictSame(dev, { null: true, fd: '/proc/self/fd' })
+  t.strictSame(dev, { null: true, kept: true, fd: '/proc/self/fd' }, 'and nothing in it is hidden')
   for (const { target, optional } of systemMounts) if (!optional) t.ok(mounted.includes(target), target)
 })
 
