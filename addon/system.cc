@@ -150,6 +150,11 @@ Napi::Value SetClock(const Napi::CallbackInfo& info) {
   return Result(info, OrErrno(clock_settime(CLOCK_REALTIME, &time)));
 }
 
+// seekToEnd(fd): lseek(2) with SEEK_END.
+Napi::Value SeekToEnd(const Napi::CallbackInfo& info) {
+  return Result(info, OrErrno(lseek(info[0].As<Napi::Number>().Int32Value(), 0, SEEK_END)));
+}
+
 // makeRaw(fd): cfmakeraw(3) on a terminal, and reading enabled without modem control.
 Napi::Value MakeRaw(const Napi::CallbackInfo& info) {
   int fd = info[0].As<Napi::Number>().Int32Value();
@@ -174,6 +179,7 @@ void InitSystem(Napi::Env env, Napi::Object exports) {
   exports.Set("setInterfaceUp", Napi::Function::New(env, SetInterfaceUp));
   exports.Set("addDefaultRoute", Napi::Function::New(env, AddDefaultRoute));
   exports.Set("setClock", Napi::Function::New(env, SetClock));
+  exports.Set("seekToEnd", Napi::Function::New(env, SeekToEnd));
   exports.Set("makeRaw", Napi::Function::New(env, MakeRaw));
 }
 

@@ -4,10 +4,11 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import type { GuestConfig } from '../src/cpud/guest-config.js'
 import { GUEST_CONFIG_PATH } from '../src/cpud/guest-config.js'
+import { quoteLine } from '../src/ssh/quote.js'
 import { type Address, DEFAULT_PORT } from '../src/transport/address.js'
 import { consoleTail, panicLine } from './console-log.js'
 import { type ControlLine, openControlLine } from './control-line.js'
-import { type Daemon, lastLine, startDaemon } from './daemon-process.js'
+import { startDaemon } from './daemon-process.js'
 import * as devices from './devices.js'
 import { guestModulePath, machineImage } from './image.js'
 import {
@@ -17,14 +18,16 @@ import {
   writeSshFiles,
   writeState,
 } from './machine-directory.js'
+import { type MachineEnd, machineEnd } from './machine-end.js'
 import { MachineError, type MachineErrorCode } from './machine-error.js'
 import { QEMU } from './probe.js'
-import type { MachineOptions, Settings } from './settings.js'
-import { startVirtiofsd, type Virtiofsd } from './virtiofsd.js'
+import type { Images, MachineOptions, Settings } from './settings.js'
+import { shareSocket, startVirtiofsd, type Virtiofsd } from './virtiofsd.js'
 
 export interface AttemptOptions {
   readonly directory: string
   readonly settings: Settings
+  readonly images: Images
   readonly options: MachineOptions
   readonly keys: MachineKeys
   /** The state of the machine before anything runs. */
@@ -35,15 +38,14 @@ export interface AttemptOptions {
 
 export interface Attempt {
   readonly state: MachineState
-  readonly qemu: Daemon
-  readonly virtiofsds: readonly Virtiofsd[]
+  readonly ended: Promise<MachineEnd>
 }
 
 /** Resolves when the guest is ready. Throws MachineError; what was started is in the state on disk either way. */
 export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   const { directory, settings, options, keys } = attempt
   const files = machineFiles(directory)
-  for (const path of [files.console, files.qemuLog, files.control, files.initrd])
+  for (const path of [files.console, files.consoleSocket, files.qemuLog, files.control, files.initrd])
     rmSync(path, { force: true })
   const addresses = machineAddresses(attempt)
   writeSshFiles(directory, keys, addresses)
@@ -55,21 +57,35 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   }
   const virtiofsds: Virtiofsd[] = []
   for (const share of settings.shares) {
-    const shared = { ...settings.virtiofsd!, share, directory, detached: options.detached ?? false }
+    const shared = { ...settings.virtiofsd!, share, directory, detached: isDetached(options) }
     virtiofsds.push(await startVirtiofsd(shared))
     save({ virtiofsd: virtiofsds.map(({ daemon }) => daemon.identity) })
   }
-  const parts = machineDevices(attempt, virtiofsds)
-  await machineImage(settings.baseImage, await guestFiles(attempt, parts), files.initrd)
-  const args = devices.commandLine(parts)
-  writeFileSync(files.qemuLog, `${[QEMU, ...args].join(' ')}\n`, { mode: 0o600 })
+  const parts = machineDevices(attempt)
+  await machineImage(attempt.images.baseImage, await guestFiles(attempt, parts), files.initrd)
+  const args = qemuArguments(attempt, parts)
+  writeFileSync(files.qemuLog, `${quoteLine([QEMU, ...args])}\n`, { mode: 0o600 })
   options.signal?.throwIfAborted()
-  const detached = options.detached ?? false
+  const detached = isDetached(options)
   const qemu = await startDaemon({ command: QEMU, args, logFile: files.qemuLog, detached })
   save({ qemu: qemu.identity })
-  await awaitReady(attempt, qemu, virtiofsds)
+  const ended = machineEnd(directory, qemu, virtiofsds)
+  await awaitReady(attempt, ended)
   save({ ready: true })
-  return { state, qemu, virtiofsds }
+  return { state, ended }
+}
+
+/** What is kept must not end with us. */
+function isDetached({ detached, keep }: MachineOptions): boolean {
+  return detached === true || keep === true
+}
+
+/** All of QEMU's; nothing is started. */
+export function qemuArguments(
+  attempt: Omit<AttemptOptions, 'keys' | 'state'>,
+  parts: readonly devices.Device[] = machineDevices(attempt),
+): string[] {
+  return [...devices.commandLine(parts), ...(attempt.options.qemuArgs ?? [])]
 }
 
 /** Where cpud of the machine can be reached; the first is the one that its name stands for. */
@@ -80,20 +96,31 @@ export function machineAddresses({ cid, tcpPort }: Pick<AttemptOptions, 'cid' | 
   return [...vsock, ...tcp]
 }
 
-function machineDevices(attempt: AttemptOptions, virtiofsds: readonly Virtiofsd[]): devices.Device[] {
-  const { directory, settings, options, cid, tcpPort } = attempt
+function machineDevices({
+  directory,
+  settings,
+  images,
+  options,
+  cid,
+  tcpPort,
+}: Omit<AttemptOptions, 'keys' | 'state'>): devices.Device[] {
   const files = machineFiles(directory)
   const { memoryMiB, cpus } = settings
   return [
-    devices.board({ memoryMiB, cpus, sharedMemory: virtiofsds.length > 0 }),
+    devices.board({ memoryMiB, cpus, sharedMemory: settings.shares.length > 0 }),
     devices.acceleration(settings.accelerator),
-    devices.boot({ image: settings.bootImage, initrd: files.initrd, append: settings.append }),
-    devices.consoleLog(files.console),
+    devices.boot({ image: images.bootImage, initrd: files.initrd, append: settings.append }),
+    devices.serialConsole({ log: files.console, socket: files.consoleSocket }),
     devices.controlLine(files.control),
     devices.monitor(files.monitor),
     cid === undefined ? devices.vsockLoopback() : devices.vsock({ cid }),
     ...(tcpPort === undefined ? [] : [devices.userNetwork({ hostPort: tcpPort, guestPort: DEFAULT_PORT })]),
-    ...virtiofsds.map(({ share, socket }, index) => devices.share({ index, tag: share.tag, socket })),
+    ...settings.shares.map((share, index) =>
+      devices.share({ index, tag: share.tag, socket: shareSocket(directory, share) }),
+    ),
+    ...settings.disks.map((disk, index) => devices.disk({ ...disk, index })),
+    ...(options.gdb ? [devices.debuggerStub(files.gdb)] : []),
+    ...(options.debug ? [devices.humanMonitor(files.humanMonitor)] : []),
     ...(settings.nested ? [devices.nested()] : []),
     ...(options.devices ?? []),
   ]
@@ -120,29 +147,24 @@ async function guestFiles(
   return { [GUEST_CONFIG_PATH]: JSON.stringify(config) }
 }
 
+const END_CODES = {
+  panic: 'ERR_CPU_VM_PANIC',
+  off: 'ERR_CPU_VM_EXITED',
+  qemu: 'ERR_CPU_VM_QEMU',
+  virtiofsd: 'ERR_CPU_VM_SHARE',
+} as const
+
 /** The first of: ready, the guest's own failure, an end of QEMU or virtiofsd, silence, abort. */
-async function awaitReady(
-  attempt: AttemptOptions,
-  qemu: Daemon,
-  virtiofsds: readonly Virtiofsd[],
-): Promise<void> {
+async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): Promise<void> {
   const { directory, settings, options } = attempt
   const files = machineFiles(directory)
   let guestSpoke = false
   const fail = (code: MachineErrorCode, message: string, remedy?: string) =>
     new MachineError(code, message, { consoleTail: consoleTail(files.console), guestSpoke, remedy })
 
-  const qemuEnd = qemu.ended.then(({ code, signal }) => {
-    const panic = panicLine(files.console)
-    if (panic !== undefined) throw fail('ERR_CPU_VM_PANIC', `the guest's kernel panicked: ${panic}`)
-    const said = lastLine(files.qemuLog, / info: /)?.replace(`${QEMU}: `, '')
-    if (code !== 0) throw fail('ERR_CPU_VM_QEMU', `QEMU ended with ${signal ?? `exit code ${code}`}: ${said}`)
-    throw fail('ERR_CPU_VM_EXITED', 'the guest switched itself off before it was ready')
-  })
-  const shareEnds = virtiofsds.map(async ({ daemon, share, logFile }) => {
-    await daemon.ended
-    const said = lastLine(logFile) ?? 'it said nothing'
-    throw fail('ERR_CPU_VM_SHARE', `virtiofsd for share ${share.tag} ended: ${said}`)
+  const diedEarly = ended.then(({ kind, message }) => {
+    if (kind === 'stopped') throw new Error('the machine was stopped')
+    throw fail(END_CODES[kind], kind === 'off' ? `${message} before it was ready` : message)
   })
   const cancel = new AbortController()
   const limit = deadline(settings.timeoutMs, options.signal, cancel.signal).then(() => {
@@ -153,7 +175,7 @@ async function awaitReady(
     throw fail(
       'ERR_CPU_VM_TIMEOUT',
       `the guest is not ready after ${seconds} s: ${stage}`,
-      'give it more with -timeout',
+      'give it more with -boot-timeout',
     )
   })
   let line: ControlLine | undefined
@@ -173,11 +195,11 @@ async function awaitReady(
     await new Promise(() => undefined)
   }
   try {
-    await Promise.race([guestReady(), qemuEnd, limit, ...shareEnds])
+    await Promise.race([guestReady(), diedEarly, limit])
   } finally {
     cancel.abort()
     line?.close()
-    for (const ending of [qemuEnd, limit, ...shareEnds]) ending.catch(() => undefined)
+    for (const ending of [diedEarly, limit]) ending.catch(() => undefined)
   }
 }
 

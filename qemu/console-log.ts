@@ -15,7 +15,8 @@ export function panicLine(file: string): string | undefined {
   return line?.replace(/^\[\s*[\d.]+\]\s*/, '')
 }
 
-function consoleLines(file: string): string[] {
+/** All lines, without control characters and empty ones. */
+export function consoleLines(file: string): string[] {
   if (!existsSync(file)) return []
   return readFileSync(file, 'utf8')
     .split('\n')

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { GuestEvent, GuestRequest } from '../src/cpud/guest-control.js'
+import type { GuestEvent, GuestRequest, KernelLogReport } from '../src/cpud/guest-control.js'
 
 const RETRY_MS = 10
 
@@ -50,6 +50,17 @@ export class ControlLine {
   /** Asks the guest to end everything in it and to switch the machine off. */
   requestPowerOff(): void {
     this.#send({ request: 'poweroff' })
+  }
+
+  /** What the guest's kernel logged; undefined when the guest has not told before the abort, or the line ends. */
+  async kernelLog(signal: AbortSignal): Promise<KernelLogReport | undefined> {
+    const report = async () => {
+      for await (const event of this.events()) if (event.event === 'kernel-log') return event
+      return undefined
+    }
+    signal.throwIfAborted()
+    this.#send({ request: 'kernel-log' })
+    return Promise.race([report(), once(signal, 'abort').then(() => undefined)])
   }
 
   /** Tells the guest the time: its own clock was read at boot, to the second. */

@@ -1,6 +1,8 @@
 // Each part of a machine as a small value: its QEMU arguments, what the kernel's command line gets for it, and
 // the modules the guest loads for it. `commandLine` puts them together; no process is started here.
 
+import type { Disk } from './disk.js'
+
 export interface Device {
   readonly qemu: readonly string[]
   readonly append?: readonly string[]
@@ -52,12 +54,10 @@ export function boot(options: { image: string; initrd: string; append?: string |
   }
 }
 
-/** ttyS0: the kernel's console, kept in a file. */
-export function consoleLog(path: string): Device {
-  return {
-    qemu: ['-chardev', `file,id=console,path=${quoted(path)}`, '-serial', 'chardev:console'],
-    append: ['console=ttyS0'],
-  }
+/** ttyS0: the kernel's console, kept in a file, and open to one who attaches to the socket. */
+export function serialConsole(options: { log: string; socket: string }): Device {
+  const chardev = `${listener('console', options.socket)},logfile=${quoted(options.log)}`
+  return { qemu: ['-chardev', chardev, '-serial', 'chardev:console'], append: ['console=ttyS0'] }
 }
 
 /** ttyS1: the line on which the guest says that it is ready. QEMU starts when someone is there to hear it. */
@@ -76,6 +76,27 @@ export const CONTROL_DEVICE = '/dev/ttyS1'
 /** QEMU's own control protocol, on a unix socket. */
 export function monitor(path: string): Device {
   return { qemu: ['-qmp', `unix:${quoted(path)},server=on,wait=off`] }
+}
+
+/** QEMU's protocol for people, on a unix socket. */
+export function humanMonitor(path: string): Device {
+  return { qemu: ['-chardev', listener('monitor', path), '-mon', 'chardev=monitor,mode=readline'] }
+}
+
+/** A debugger can attach at any time; it finds the kernel where its symbols say. */
+export function debuggerStub(path: string): Device {
+  return { qemu: ['-gdb', `unix:${quoted(path)},server=on,wait=off`], append: ['nokaslr'] }
+}
+
+/** /dev/vda, vdb and so on, in their order. A snapshot's changes go with the machine. */
+export function disk({ index, hostPath, format, readOnly, snapshot }: Disk & { index: number }): Device {
+  const drive = [`file=${quoted(hostPath)}`, `id=disk${index}`, 'if=none', `format=${format}`]
+  if (readOnly) drive.push('readonly=on')
+  if (snapshot) drive.push('snapshot=on')
+  return {
+    qemu: ['-drive', drive.join(','), '-device', `virtio-blk-pci,drive=disk${index}`],
+    modules: ['virtio_blk'],
+  }
 }
 
 /** AF_VSOCK through the host's kernel. */
@@ -144,6 +165,11 @@ export function commandLine(devices: readonly Device[]): string[] {
 /** The modules that the devices want, each once. */
 export function wantedModules(devices: readonly Device[]): string[] {
   return [...new Set(devices.flatMap(device => device.modules ?? []))]
+}
+
+/** A socket that QEMU does not wait at. */
+function listener(id: string, path: string): string {
+  return `socket,id=${id},path=${quoted(path)},server=on,wait=off`
 }
 
 /** A comma ends a value in QEMU's options; two stand for one. */

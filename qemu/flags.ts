@@ -4,7 +4,9 @@ import { defineFlags, type FlagTable, type FlagValues } from '../src/cli/flags.j
 import type { HelpText } from '../src/cli/help.js'
 import { UsageError } from '../src/errors.js'
 import { DEBIAN_FLAVOURS } from './debian-kernel.js'
-import type { MachineOptions } from './settings.js'
+import { parseDisk } from './disk.js'
+import type { MachineOptions, ShareOptions } from './settings.js'
+import { SHARE_CACHES } from './virtiofsd.js'
 
 const COMMON = defineFlags({
   v: { kind: 'boolean', help: 'say what is chosen, and the time of every stage' },
@@ -29,14 +31,19 @@ const MACHINE = defineFlags({
   cpus: { kind: 'integer', placeholder: 'N', min: 1, max: 255, help: 'processors (default 2, emulated 1)' },
   share: {
     kind: 'list',
-    placeholder: 'TAG=DIR[:ro]',
-    help: 'directory to share by virtiofs; may be repeated',
+    placeholder: 'TAG=DIR[:ro][,cache=MODE]',
+    help: 'directory to share by virtiofs, read-only with :ro; the guest keeps what it has seen of it never, for a second (auto), or always',
+  },
+  disk: {
+    kind: 'list',
+    placeholder: 'FILE[:ro][,snapshot]',
+    help: 'file or block device that is /dev/vda there, the next one vdb, and so on; with ,snapshot, what is written goes with the machine; ,format=raw or qcow2, by default as the name says',
   },
   net: {
     kind: 'string',
-    choices: ['auto', 'vsock', 'tcp', 'both'],
+    choices: ['auto', 'vsock', 'tcp', 'both', 'none'],
     default: 'auto',
-    help: 'how the machine is reached: auto takes vsock where it works',
+    help: 'how the machine is reached: auto takes vsock where it works; with none, by its console only',
   },
   accel: {
     kind: 'string',
@@ -45,18 +52,26 @@ const MACHINE = defineFlags({
     help: 'auto takes KVM where it works, else emulates the processor (tcg)',
   },
   nested: { kind: 'boolean', help: 'KVM and vhost-vsock in the guest, for guests of its own' },
-  timeout: {
+  'boot-timeout': {
     kind: 'duration',
     min: 1,
     placeholder: 'TIME',
     help: 'limit of the boot (default 1m0s, emulated 2m0s)',
   },
+  gdb: {
+    kind: 'boolean',
+    help: "a debugger's way into the guest, a socket in the machine's directory; the kernel is where its symbols say (nokaslr)",
+  },
+  debug: { kind: 'boolean', help: "QEMU's monitor: cpu-vm console -monitor NAME" },
+  'qemu-arg': { kind: 'list', placeholder: 'ARGUMENT', help: 'one more argument of QEMU' },
+  keep: {
+    kind: 'boolean',
+    help: 'leave the machine as it is in the end, whatever happens, until cpu-vm stop',
+  },
+  'dry-run': { kind: 'boolean', help: 'show the command lines, and start nothing' },
 })
 
-export const START_FLAGS = defineFlags({ ...MACHINE, ...COMMON })
-
-export const RUN_FLAGS = defineFlags({
-  ...MACHINE,
+const SESSION = defineFlags({
   namespace: {
     kind: 'string',
     placeholder: 'LIST',
@@ -67,10 +82,49 @@ export const RUN_FLAGS = defineFlags({
     placeholder: 'FILE',
     help: 'fstab(5) lines to mount there, instead of those in $CPU_FSTAB',
   },
+  timeout: { kind: 'duration', min: 1, placeholder: 'TIME', help: 'limit of the command (default none)' },
+})
+
+export const START_FLAGS = defineFlags({ ...MACHINE, ...COMMON })
+
+export const RUN_FLAGS = defineFlags({
+  ...MACHINE,
+  ...SESSION,
+  result: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'write there, as JSON, how the run ended, what the kernel logged meanwhile, and how to repeat it',
+  },
+  'fail-on-oops': {
+    kind: 'boolean',
+    default: true,
+    help: "with =false, an oops or BUG of the guest's kernel does not fail a command that succeeds",
+  },
+  'fail-on-warning': { kind: 'boolean', help: "a warning of the guest's kernel fails it, too" },
   ...COMMON,
 })
 
+export const EXEC_FLAGS = defineFlags({ ...SESSION, ...COMMON })
+
 export const PLAIN_FLAGS = COMMON
+
+export const LIST_FLAGS = defineFlags({ json: { kind: 'boolean', help: 'as JSON' }, ...COMMON })
+
+export const CONSOLE_FLAGS = defineFlags({
+  monitor: { kind: 'boolean', help: "QEMU's monitor instead, of a machine that was started with -debug" },
+  ...COMMON,
+})
+
+export const LOG_FLAGS = defineFlags({
+  f: { kind: 'boolean', help: 'go on until the machine ends' },
+  ...COMMON,
+})
+
+export const WAIT_FLAGS = defineFlags({
+  ended: { kind: 'boolean', help: 'until it has ended, rather than until it is ready' },
+  timeout: { kind: 'duration', min: 1, placeholder: 'TIME', help: 'for no longer (default: no limit)' },
+  ...COMMON,
+})
 
 export const KERNEL_FLAGS = defineFlags({
   fetch: {
@@ -102,6 +156,44 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
       examples: [
         { command: 'cpu-vm run -- make test', does: 'exits with the exit code of make' },
         { command: 'cpu-vm run -kernel bzImage uname -r', does: 'on a kernel of yours' },
+        { command: 'cpu-vm run -timeout 5m -result result.json -- ./test.sh', does: 'in CI' },
+      ],
+      footer:
+        "Exit code: the command's own; 128+n when signal n ended it; 125 when the kernel panics, oopses, hangs or runs out of memory, the machine dies, or a time limit is over; 2 for wrong usage.",
+    },
+  },
+  exec: {
+    table: EXEC_FLAGS,
+    text: {
+      usage: 'cpu-vm exec [flags] NAME [--] [command [argument...]]',
+      summary: 'Runs a command in a machine that was started, or a shell.',
+      examples: [{ command: 'cpu-vm exec v -- uname -r', does: 'as cpu v uname -r' }],
+    },
+  },
+  console: {
+    table: CONSOLE_FLAGS,
+    text: {
+      usage: 'cpu-vm console [flags] NAME',
+      summary:
+        "Shows a machine's serial console from its beginning, follows it, and types there what is typed here. Ctrl-] leaves, and ~. at the start of a line.",
+      examples: [],
+    },
+  },
+  log: {
+    table: LOG_FLAGS,
+    text: {
+      usage: 'cpu-vm log [flags] NAME',
+      summary: "Shows what a machine's console has said.",
+      examples: [],
+    },
+  },
+  wait: {
+    table: WAIT_FLAGS,
+    text: {
+      usage: 'cpu-vm wait [flags] NAME',
+      summary: 'Waits until a machine is ready, or has ended.',
+      examples: [
+        { command: 'cpu-vm wait -ended -timeout 10m v', does: 'exits with 125 when that takes longer' },
       ],
     },
   },
@@ -110,8 +202,8 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
     text: { usage: 'cpu-vm stop NAME...', summary: 'Stops machines and removes their files.', examples: [] },
   },
   list: {
-    table: PLAIN_FLAGS,
-    text: { usage: 'cpu-vm list', summary: 'Shows the machines that run.', examples: [] },
+    table: LIST_FLAGS,
+    text: { usage: 'cpu-vm list [flags]', summary: 'Shows the machines that run.', examples: [] },
   },
   kernel: {
     table: KERNEL_FLAGS,
@@ -143,15 +235,24 @@ export function machineOptions(values: FlagValues<typeof MACHINE>): MachineOptio
     shares: values.share.map(parseShare),
     net: values.net,
     accel: values.accel,
+    disks: values.disk.map(parseDisk),
     nested: values.nested,
-    timeoutMs: values.timeout,
+    gdb: values.gdb,
+    debug: values.debug,
+    qemuArgs: values['qemu-arg'],
+    keep: values.keep,
+    timeoutMs: values['boot-timeout'],
   }
 }
 
-/** `TAG=DIR` or `TAG=DIR:ro`. Throws UsageError. */
-export function parseShare(text: string): { tag: string; hostPath: string; readOnly: boolean } {
-  const match = /^([^=]+)=(.+?)(:ro|:rw)?$/s.exec(text)
+/** `TAG=DIR`, `TAG=DIR:ro`, and either with `,cache=MODE`. Throws UsageError. */
+export function parseShare(text: string): ShareOptions {
+  const match = /^([^=]+)=(.+?)(:ro|:rw)?(?:,cache=(\w+))?$/s.exec(text)
   if (match === null)
     throw new UsageError(`invalid share ${JSON.stringify(text)}`, 'write -share TAG=DIR or TAG=DIR:ro')
-  return { tag: match[1]!, hostPath: match[2]!, readOnly: match[3] === ':ro' }
+  const [, tag = '', hostPath = '', access, mode = 'auto'] = match
+  const cache = SHARE_CACHES.find(known => known === mode)
+  if (cache === undefined)
+    throw new UsageError(`unknown cache ${mode} of share ${tag}`, `one of ${SHARE_CACHES.join(', ')}`)
+  return { tag, hostPath, readOnly: access === ':ro', cache }
 }

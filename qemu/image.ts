@@ -14,11 +14,12 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { CpuError } from '../src/errors.js'
-import { cacheDirectory, cached, pruneCache } from './cache.js'
+import { cacheDirectory, cachedFile, pruneCache } from './cache.js'
 import { type CpioEntry, cpio, parentDirectories } from './cpio.js'
 import type { Kernel } from './kernel.js'
 import { sharedLibraries } from './libraries.js'
 import { GUEST_MODULES, type ModuleFile, ModuleTree, NESTED_MODULES, readModule } from './modules.js'
+import { writeError } from './write-error.js'
 
 /** Increased whenever the same inputs give another image. */
 const LAYOUT = 1
@@ -94,29 +95,40 @@ export async function baseImage({
   const { files: modules } = await tree.plan([...GUEST_MODULES, ...NESTED_MODULES])
   const large = [node, ...libraries, ...modules.map(({ path }) => path)]
   const directory = join(cacheDirectory(), 'images')
-  const image = await cached(join(directory, await imageKey(large, guestFiles(bundle))), async temporary => {
-    signal?.throwIfAborted()
-    await withStrippedNode(node, async stripped => {
-      const entries = await baseEntries({ node: stripped, libraries, bundle: guestFiles(bundle), modules })
-      await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
-        ...(signal === undefined ? {} : { signal }),
+  const image = await cachedFile(
+    join(directory, await imageKey(large, guestFiles(bundle))),
+    async temporary => {
+      signal?.throwIfAborted()
+      await withStrippedNode(node, async stripped => {
+        const entries = await baseEntries({ node: stripped, libraries, bundle: guestFiles(bundle), modules })
+        await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
+          ...(signal === undefined ? {} : { signal }),
+        })
       })
-    })
-  })
+    },
+  )
   await pruneCache(directory, KEEP)
   return image
 }
 
 /**
  * Writes base image and this machine's own files into `target` (mode 0600: a host key is among them). The base
- * is cloned where the file system can.
+ * is cloned where the file system can. Throws CpuError ERR_CPU_VM_WRITE where there is no room.
  */
 export async function machineImage(
   base: string,
   files: Record<string, string>,
   target: string,
 ): Promise<void> {
-  await copyFile(base, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+  try {
+    await copyFile(base, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+    await appendFiles(target, files)
+  } catch (error) {
+    throw writeError(error, dirname(target), 'XDG_RUNTIME_DIR')
+  }
+}
+
+async function appendFiles(target: string, files: Record<string, string>): Promise<void> {
   const known = new Set(['etc'])
   const entries = Object.entries(files).flatMap(([path, data]): CpioEntry[] => [
     ...parentDirectories(path, known),
@@ -169,7 +181,7 @@ async function imageKey(large: readonly string[], small: readonly string[]): Pro
     hash.update(`${basename(path)}\n`)
     await pipeline(createReadStream(path), hash, { end: false })
   }
-  return `${hash.digest('hex').slice(0, 32)}.cpio`
+  return hash.digest('hex').slice(0, 32)
 }
 
 /** Symbols are a tenth of Node and of no use there; without strip(1) they stay. */

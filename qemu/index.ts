@@ -10,7 +10,10 @@ export {
   type KernelFeatures,
   type Presence,
 } from './kernel.js'
+export type { Finding as KernelFinding } from './kernel-findings.js'
 export { type Machine, startMachine, stopMachine } from './machine.js'
 export { listMachines, type MachineState } from './machine-directory.js'
+export type { MachineEnd } from './machine-end.js'
 export { MachineError, type MachineErrorCode } from './machine-error.js'
+export type { KernelLog, Outcome, RunRecord } from './result.js'
 export type { MachineOptions } from './settings.js'

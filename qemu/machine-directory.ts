@@ -1,14 +1,18 @@
 // What is known of a machine lies in a directory of its own in the runtime directory: its processes, its keys,
 // its console, and the ssh_config fragment by which `cpu NAME` and `cpu -net vsock CID` find it.
 
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CpuError, UsageError } from '../src/errors.js'
-import { machineDirectories, openRuntimeDirectory } from '../src/runtime-directory.js'
+import { machineDirectories, openRuntimeDirectory, runtimeDirectory } from '../src/runtime-directory.js'
 import { generateKey } from '../src/ssh/generate-key.js'
 import { type Address, knownHostsName } from '../src/transport/address.js'
 import type { Accelerator } from './devices.js'
 import { endProcesses, identifyProcess, isAlive, type ProcessIdentity } from './process-identity.js'
+import { writeError } from './write-error.js'
+
+/** Also a host name, and a name in ssh_config. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 
 /** machine.json */
 export interface MachineState {
@@ -18,6 +22,8 @@ export interface MachineState {
   readonly qemu?: ProcessIdentity | undefined
   readonly virtiofsd: readonly ProcessIdentity[]
   readonly ready: boolean
+  /** Stays, whatever becomes of it, until it is stopped by name. */
+  readonly kept?: boolean | undefined
   readonly cid?: number | undefined
   readonly tcpPort?: number | undefined
   /** Absent until they are decided. */
@@ -39,10 +45,13 @@ export function machineFiles(directory: string) {
   return {
     state: join(directory, 'machine.json'),
     console: join(directory, 'console.log'),
+    consoleSocket: join(directory, 'console.sock'),
     qemuLog: join(directory, 'qemu.log'),
     initrd: join(directory, 'initrd.cpio'),
     control: join(directory, 'control.sock'),
     monitor: join(directory, 'qmp.sock'),
+    humanMonitor: join(directory, 'monitor.sock'),
+    gdb: join(directory, 'gdb.sock'),
     clientKey: join(directory, 'id_ed25519'),
     knownHosts: join(directory, 'known_hosts'),
     sshConfig: join(directory, 'ssh_config'),
@@ -50,23 +59,32 @@ export function machineFiles(directory: string) {
 }
 
 /**
- * Makes the directory of a new machine. Throws UsageError for a name that cannot be one, and CpuError
- * ERR_CPU_VM_NAME_TAKEN while a machine of that name runs or starts.
+ * Makes the directory of a new machine, with its first state. Throws UsageError for a name that cannot be one, and CpuError
+ * ERR_CPU_VM_NAME_TAKEN while there is a machine of that name.
  */
-export async function createMachineDirectory(name: string): Promise<string> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name)) {
+export async function createMachineDirectory(
+  name: string,
+  state: MachineState = initialState(name),
+): Promise<string> {
+  if (!NAME.test(name)) {
     throw new UsageError(
       `invalid machine name ${JSON.stringify(name)}`,
       'use letters, digits, - and _, at most 63',
     )
   }
   await cleanStaleMachines()
-  const directory = join(openRuntimeDirectory(), name)
+  const runtime = openRuntimeDirectory()
+  const directory = join(runtime, name)
+  const unfinished = mkdtempSync(join(runtime, '.new-'))
   try {
-    mkdirSync(directory, { mode: 0o700 })
+    writeState(unfinished, state)
+    // Fails where there is one with anything in it, and each has its state from the beginning.
+    renameSync(unfinished, directory)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    throw new CpuError('ERR_CPU_VM_NAME_TAKEN', `a machine named ${name} runs already`, {
+    rmSync(unfinished, { recursive: true, force: true })
+    if (!['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      throw writeError(error, runtime, 'XDG_RUNTIME_DIR')
+    throw new CpuError('ERR_CPU_VM_NAME_TAKEN', `a machine named ${name} is there already`, {
       remedy: `stop it with: cpu-vm stop ${name}; or choose another -name`,
     })
   }
@@ -89,12 +107,33 @@ export function readState(directory: string): MachineState | undefined {
   }
 }
 
+/** A machine by its name, whether it runs or not. Throws CpuError ERR_CPU_VM_UNKNOWN. */
+export function findMachine(name: string): { directory: string; state: MachineState } {
+  const directory = join(runtimeDirectory(), name)
+  const state = NAME.test(name) ? readState(directory) : undefined
+  if (state !== undefined) return { directory, state }
+  throw new CpuError('ERR_CPU_VM_UNKNOWN', `no machine named ${name}`, {
+    remedy: 'cpu-vm list shows those that run',
+  })
+}
+
+/** The same, of one whose QEMU runs. Throws CpuError ERR_CPU_VM_UNKNOWN and ERR_CPU_VM_NOT_RUNNING. */
+export function findRunning(name: string): { directory: string; state: MachineState } {
+  const found = findMachine(name)
+  if (!isRunning(found.state)) {
+    throw new CpuError('ERR_CPU_VM_NOT_RUNNING', `${name} does not run`, {
+      remedy: `cpu-vm log ${name} shows its console`,
+    })
+  }
+  return found
+}
+
 /** The state of a first moment, in which nothing runs but who starts it. */
 export function initialState(name: string): MachineState {
   return { name, launcher: identifyProcess(process.pid)!, virtiofsd: [], ready: false }
 }
 
-/** Machines whose QEMU runs, or which are being started. */
+/** Machines whose QEMU runs, which are being started, or which are kept. */
 export function listMachines(): { directory: string; state: MachineState }[] {
   return machineDirectories().flatMap(directory => {
     const state = readState(directory)
@@ -110,16 +149,31 @@ export async function cleanStaleMachines(): Promise<void> {
   }
 }
 
+/** Ends what runs. */
+export async function endMachine(directory: string): Promise<void> {
+  const state = readState(directory)
+  await endProcesses([...(state?.qemu === undefined ? [] : [state.qemu]), ...(state?.virtiofsd ?? [])])
+}
+
 /** Ends what runs and removes the directory. */
 export async function removeMachine(directory: string): Promise<void> {
-  const state = readState(directory)
-  const processes = [...(state?.qemu === undefined ? [] : [state.qemu]), ...(state?.virtiofsd ?? [])]
-  await endProcesses(processes)
+  await endMachine(directory)
   rmSync(directory, { recursive: true, force: true })
 }
 
 function isInUse(state: MachineState): boolean {
-  return isAlive(state.launcher) || (state.qemu !== undefined && isAlive(state.qemu))
+  return state.kept === true || isAlive(state.launcher) || isRunning(state)
+}
+
+/** Whether its QEMU runs. */
+export function isRunning({ qemu }: MachineState): boolean {
+  return qemu !== undefined && isAlive(qemu)
+}
+
+/** The same, as it is now. */
+export function stillRuns(directory: string): boolean {
+  const state = readState(directory)
+  return state !== undefined && isRunning(state)
 }
 
 /** New keys of a machine: the guest's own, and the one that logs in. */

@@ -2,24 +2,27 @@
 // machine can be stopped by whoever finds it, not only by who started it.
 
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
-import { CpuError } from '../src/errors.js'
-import { runtimeDirectory } from '../src/runtime-directory.js'
+import type { KernelLogReport } from '../src/cpud/guest-control.js'
 import { freeCid, freePort } from './addresses.js'
 import { type Attempt, type AttemptOptions, attemptBoot } from './boot-attempt.js'
+import { removeDamaged } from './cache.js'
 import { openControlLine } from './control-line.js'
+import type { Accelerator } from './devices.js'
 import {
   createMachineDirectory,
+  endMachine,
+  findMachine,
   generateKeys,
   initialState,
+  type MachineState,
   machineFiles,
   readState,
   removeMachine,
-  writeState,
 } from './machine-directory.js'
+import type { MachineEnd } from './machine-end.js'
 import { MachineError } from './machine-error.js'
-import { endProcesses, isAlive, waitForEnd } from './process-identity.js'
-import { decide, type MachineOptions, type Settings, timed } from './settings.js'
+import { isAlive, waitForEnd } from './process-identity.js'
+import { decide, type Images, type MachineOptions, prepareImages, type Settings, timed } from './settings.js'
 
 export interface Machine extends AsyncDisposable {
   readonly name: string
@@ -32,8 +35,14 @@ export interface Machine extends AsyncDisposable {
   readonly hostKey: string
   /** From QEMU's start to the guest's "ready". */
   readonly bootMs: number
-  /** Resolves when QEMU has ended, for whatever reason, to a line that says why. */
-  readonly exited: Promise<string>
+  readonly accelerator: Accelerator
+  /** Resolves when QEMU or a virtiofsd has ended, for whatever reason. */
+  readonly exited: Promise<MachineEnd>
+  /**
+   * What the guest's kernel logged since the guest was ready, or since the last call; undefined where the guest does not
+   * answer within `limitMs`.
+   */
+  kernelLog(limitMs: number): Promise<KernelLogReport | undefined>
   /** Switches the guest off, ends what still runs, and removes its files. May be called again. */
   stop(): Promise<void>
 }
@@ -49,29 +58,29 @@ const COLLISION_LIMIT = 8
  */
 export async function startMachine(options: MachineOptions = {}): Promise<Machine> {
   options.signal?.throwIfAborted()
-  const name = options.name ?? `m${randomBytes(3).toString('hex')}`
-  const directory = await createMachineDirectory(name)
+  const name = options.name ?? freeName()
+  const initial: MachineState = { ...initialState(name), ...(options.keep ? { kept: true } : {}) }
+  const directory = await createMachineDirectory(name, initial)
   try {
-    const initial = initialState(name)
-    writeState(directory, initial)
     const settings = await timed(options, 'checks', () => decide(options))
+    options.onDecided?.(settings)
+    const images = await prepareImages(settings.kernel, options)
     const state = { ...initial, release: settings.kernel.release }
     const keys = generateKeys(name)
-    const start = await bootUntilReady({
-      directory,
-      settings,
-      options,
-      keys,
-      state,
-      cid: undefined,
-      tcpPort: undefined,
-    })
+    const addresses = { cid: undefined, tcpPort: undefined }
+    const base = { directory, settings, images, options, keys, state, ...addresses }
+    const start = await bootUntilReady(base)
     options.onStage?.('boot', start.bootMs)
-    return machineHandle(directory, keys.hostPublicKey.trim(), start)
+    return machineHandle(base, start)
   } catch (error) {
-    await removeMachine(directory)
+    await (options.keep ? endMachine(directory) : removeMachine(directory))
     throw error
   }
+}
+
+/** For a machine that nobody has named. */
+export function freeName(): string {
+  return `m${randomBytes(3).toString('hex')}`
 }
 
 /**
@@ -79,13 +88,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
  * is none.
  */
 export async function stopMachine(name: string): Promise<void> {
-  const directory = join(runtimeDirectory(), name)
-  if (!/^[\w.-]+$/.test(name) || readState(directory) === undefined) {
-    throw new CpuError('ERR_CPU_VM_UNKNOWN', `no machine named ${name}`, {
-      remedy: 'cpu-vm list shows those that run',
-    })
-  }
-  await shutDown(directory)
+  await shutDown(findMachine(name).directory)
 }
 
 interface Start extends Attempt {
@@ -95,7 +98,7 @@ interface Start extends Attempt {
 /** Tries again with other addresses, once after a boot that died before the guest spoke, and once without KVM. */
 async function bootUntilReady(base: AttemptOptions): Promise<Start> {
   const { options } = base
-  let { settings } = base
+  let { settings, images } = base
   let nextCid = freeCid()
   let collisions = 0
   let flakes = 0
@@ -105,14 +108,20 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
     const started = performance.now()
     try {
       const state = { ...base.state, accelerator: settings.accelerator }
-      const attempt = await attemptBoot({ ...base, settings, state, cid, tcpPort })
+      const attempt = await attemptBoot({ ...base, settings, images, state, cid, tcpPort })
       return { ...attempt, bootMs: performance.now() - started }
     } catch (error) {
-      await endAttempt(base.directory)
+      await endMachine(base.directory)
       if (!(error instanceof MachineError)) throw error
       if (isCollision(error) && ++collisions < COLLISION_LIMIT) {
         nextCid = freeCid(nextCid + 1)
       } else if (isFlake(error, settings) && flakes++ === 0) {
+        if (await removeDamagedImages(images)) {
+          options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
+          images = await prepareImages(settings.kernel, options)
+          continue
+        }
+        options.onFlake?.(error.message)
         settings = withoutKvm(settings)
         const how = settings.accelerator === base.settings.accelerator ? '' : ' with TCG'
         options.onMessage?.(`boot flake, tried again${how}: ${error.message}`)
@@ -121,6 +130,11 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
       }
     }
   }
+}
+
+async function removeDamagedImages({ bootImage, baseImage }: Images): Promise<boolean> {
+  const removed = await Promise.all([removeDamaged(bootImage), removeDamaged(baseImage)])
+  return removed.includes(true)
 }
 
 /** Not the guest's fault: it had not said anything, and QEMU had understood its command line. */
@@ -146,32 +160,40 @@ function isCollision(error: MachineError): boolean {
   )
 }
 
-async function endAttempt(directory: string): Promise<void> {
-  const state = readState(directory)
-  await endProcesses([...(state?.qemu === undefined ? [] : [state.qemu]), ...(state?.virtiofsd ?? [])])
-}
-
-function machineHandle(directory: string, hostKey: string, start: Start): Machine {
-  const { state, qemu, bootMs } = start
+function machineHandle({ directory, keys, settings }: AttemptOptions, start: Start): Machine {
+  const { state, ended, bootMs } = start
   let stopping: Promise<void> | undefined
   const stop = () => {
     stopping ??= shutDown(directory)
     return stopping
   }
-  const exited = qemu.ended.then(({ code, signal }) => {
-    if (stopping !== undefined) return 'stopped'
-    return signal === null ? `QEMU ended with exit code ${code}` : `QEMU was ended by ${signal}`
-  })
+  const exited = ended.then(
+    (end): MachineEnd => (stopping === undefined ? end : { kind: 'stopped', message: 'stopped' }),
+  )
   return {
     name: state.name,
     directory,
     cid: state.cid,
     tcpPort: state.tcpPort,
-    hostKey,
+    hostKey: keys.hostPublicKey.trim(),
     bootMs,
+    accelerator: state.accelerator ?? settings.accelerator,
     exited,
+    kernelLog: limitMs => askKernelLog(directory, limitMs),
     stop,
     [Symbol.asyncDispose]: stop,
+  }
+}
+
+async function askKernelLog(directory: string, limitMs: number): Promise<KernelLogReport | undefined> {
+  const signal = AbortSignal.timeout(limitMs)
+  const line = await openControlLine(machineFiles(directory).control, limitMs, signal).catch(() => undefined)
+  try {
+    return await line?.kernelLog(signal)
+  } catch {
+    return undefined
+  } finally {
+    line?.close()
   }
 }
 

@@ -157,7 +157,7 @@ function probeFirmware(): Buffer {
 async function trySandbox(program: VirtiofsdProgram, sandbox: Sandbox): Promise<string | undefined> {
   const directory = await mkdtemp(join(tmpdir(), 'cpu-harness-probe-'))
   try {
-    const share = { tag: 'probe', hostPath: directory, readOnly: false }
+    const share = { tag: 'probe', hostPath: directory, readOnly: false, cache: 'auto' } as const
     const { daemon, socket, logFile } = await startVirtiofsd({
       program,
       sandbox,

@@ -1,15 +1,16 @@
 // Options of a machine -> what is really used: each "auto" decided by what works on this machine, the kernel
 // and the image found. Every decision leaves one line.
 
-import { realpath } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { CpuError } from '../src/errors.js'
+import { CpuError, UsageError } from '../src/errors.js'
 import type { Accelerator, Device } from './devices.js'
+import type { Disk } from './disk.js'
 import { baseImage } from './image.js'
 import { findKernel, type Kernel } from './kernel.js'
 import { ModuleTree } from './modules.js'
 import { probeKvm, probeVhostVsock, probeVirtiofsd } from './probe.js'
-import { checkTag, type Sandbox, type Share, type VirtiofsdProgram } from './virtiofsd.js'
+import { checkTag, type Sandbox, type Share, type ShareCache, type VirtiofsdProgram } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
 
 export interface MachineOptions {
@@ -23,14 +24,21 @@ export interface MachineOptions {
   readonly append?: string | undefined
   readonly memoryMiB?: number | undefined
   readonly cpus?: number | undefined
-  readonly shares?:
-    | readonly { readonly tag: string; readonly hostPath: string; readonly readOnly?: boolean }[]
-    | undefined
-  /** `auto`: vsock where it works, else TCP. `both` has TCP in any case. */
-  readonly net?: 'auto' | 'vsock' | 'tcp' | 'both' | undefined
+  readonly shares?: readonly ShareOptions[] | undefined
+  readonly disks?: readonly Disk[] | undefined
+  /** `auto`: vsock where it works, else TCP. `both` has TCP in any case. With `none` only the console leads there. */
+  readonly net?: 'auto' | 'vsock' | 'tcp' | 'both' | 'none' | undefined
   readonly accel?: 'auto' | Accelerator | undefined
   /** KVM and vhost-vsock within the guest. */
   readonly nested?: boolean | undefined
+  /** A debugger may attach to the guest, at `machineFiles().gdb`. */
+  readonly gdb?: boolean | undefined
+  /** QEMU's monitor, at `machineFiles().humanMonitor`. */
+  readonly debug?: boolean | undefined
+  /** More arguments of QEMU. */
+  readonly qemuArgs?: readonly string[] | undefined
+  /** The machine's files stay when it ends or does not come up, until it is stopped by name. */
+  readonly keep?: boolean | undefined
   /** More parts of the machine, such as those of devices.ts that no other option asks for. */
   readonly devices?: readonly Device[] | undefined
   /** For the boot, until cpud is ready. */
@@ -42,19 +50,28 @@ export interface MachineOptions {
   readonly onMessage?: ((line: string) => void) | undefined
   /** The time that a stage took. */
   readonly onStage?: ((stage: string, ms: number) => void) | undefined
+  /** What is used, before anything is started. */
+  readonly onDecided?: ((settings: Settings) => void) | undefined
+  /** A boot that failed before the guest spoke, and is tried once more; the reason. */
+  readonly onFlake?: ((reason: string) => void) | undefined
+}
+
+export interface ShareOptions {
+  readonly tag: string
+  readonly hostPath: string
+  readonly readOnly?: boolean
+  readonly cache?: ShareCache
 }
 
 /** Options with everything decided. */
 export interface Settings {
   readonly kernel: Kernel
-  /** What QEMU boots. */
-  readonly bootImage: string
-  readonly baseImage: string
   readonly tree: ModuleTree
   readonly append: string | undefined
   readonly memoryMiB: number
   readonly cpus: number
   readonly shares: readonly Share[]
+  readonly disks: readonly Disk[]
   readonly virtiofsd: { readonly program: VirtiofsdProgram; readonly sandbox: Sandbox } | undefined
   readonly vsock: boolean
   readonly tcp: boolean
@@ -69,7 +86,17 @@ const TIMEOUT_MS: Readonly<Record<Accelerator, number>> = { kvm: 60_000, tcg: 12
 const MEMORY_MIB = 1024
 const NESTED_MEMORY_MIB = 2048
 
-/** Decides. Throws CpuError ERR_CPU_VM_KVM, ERR_CPU_VM_VSOCK, ERR_CPU_VM_VIRTIOFSD when what is asked for does not work. */
+/** What is made of a kernel once, and kept. */
+export interface Images {
+  /** What QEMU boots. */
+  readonly bootImage: string
+  readonly baseImage: string
+}
+
+/**
+ * Decides. Throws UsageError, and CpuError ERR_CPU_VM_KVM, ERR_CPU_VM_VSOCK, ERR_CPU_VM_VIRTIOFSD when what is asked for
+ * does not work.
+ */
 export async function decide(options: MachineOptions): Promise<Settings> {
   const say = options.onMessage ?? (() => undefined)
   const kernel = await findKernel(options)
@@ -80,14 +107,13 @@ export async function decide(options: MachineOptions): Promise<Settings> {
   warnOfLimits(kernel, nested, say)
   return {
     kernel,
-    bootImage: await timed(options, 'kernel', () => bootImage(kernel.image)),
-    baseImage: await timed(options, 'image', () => baseImage({ kernel, signal: options.signal })),
     tree: new ModuleTree(kernel.modulesDirectory),
     append: options.append,
     memoryMiB: options.memoryMiB ?? (nested ? NESTED_MEMORY_MIB : MEMORY_MIB),
     // Emulated, one boots sooner than two, and a host of guests in half the time.
     cpus: options.cpus ?? (accelerator === 'tcg' ? 1 : Math.min(2, availableParallelism())),
     shares,
+    disks: await checkDisks(options.disks ?? []),
     virtiofsd: shares.length === 0 ? undefined : await chooseVirtiofsd(shares, say),
     vsock,
     tcp,
@@ -95,6 +121,14 @@ export async function decide(options: MachineOptions): Promise<Settings> {
     acceleratorOpen: (options.accel ?? 'auto') === 'auto',
     nested,
     timeoutMs: options.timeoutMs ?? TIMEOUT_MS[accelerator],
+  }
+}
+
+/** Takes them from the cache, or makes them. Throws CpuError ERR_CPU_VM_WRITE and those of `baseImage`. */
+export async function prepareImages(kernel: Kernel, options: MachineOptions): Promise<Images> {
+  return {
+    bootImage: await timed(options, 'kernel', () => bootImage(kernel.image)),
+    baseImage: await timed(options, 'image', () => baseImage({ kernel, signal: options.signal })),
   }
 }
 
@@ -127,6 +161,7 @@ function chooseNetwork(
   kernel: Kernel,
   say: (line: string) => void,
 ): { vsock: boolean; tcp: boolean } {
+  if (wanted === 'none') return { vsock: false, tcp: false }
   if (wanted === 'tcp') return { vsock: false, tcp: true }
   const device = probeVhostVsock()
   const reason = kernel.features.vsock === 'absent' ? `kernel ${kernel.release} has no vsock` : device.reason
@@ -142,19 +177,31 @@ function chooseNetwork(
 
 async function checkShares(options: MachineOptions, kernel: Kernel): Promise<Share[]> {
   const shares: Share[] = []
-  for (const { tag, hostPath, readOnly = false } of options.shares ?? []) {
-    if (shares.some(share => share.tag === tag)) throw shareError(`two shares have the tag ${tag}`)
+  for (const { tag, hostPath, readOnly = false, cache = 'auto' } of options.shares ?? []) {
+    if (shares.some(share => share.tag === tag)) throw new UsageError(`two shares have the tag ${tag}`)
     const path = await realpath(hostPath).catch(() => undefined)
-    if (path === undefined) throw shareError(`no such directory to share: ${hostPath}`)
-    shares.push({ tag: checkTag(tag), hostPath: path, readOnly })
+    if (path === undefined || !(await stat(path)).isDirectory())
+      throw new UsageError(`no such directory to share: ${hostPath}`, 'write -share TAG=DIR')
+    shares.push({ tag: checkTag(tag), hostPath: path, readOnly, cache })
   }
   if (shares.length > 0 && kernel.features.virtiofs === 'absent') {
-    throw shareError(
-      `kernel ${kernel.release} has no virtiofs`,
-      'build it with CONFIG_VIRTIO_FS, or leave -share out',
-    )
+    throw new CpuError('ERR_CPU_VM_SHARE', `kernel ${kernel.release} has no virtiofs`, {
+      remedy: 'build it with CONFIG_VIRTIO_FS, or leave -share out',
+    })
   }
   return shares
+}
+
+async function checkDisks(disks: readonly Disk[]): Promise<Disk[]> {
+  return Promise.all(
+    disks.map(async disk => {
+      const path = await realpath(disk.hostPath).catch(() => undefined)
+      const status = path === undefined ? undefined : await stat(path)
+      if (path === undefined || !(status?.isFile() || status?.isBlockDevice()))
+        throw new UsageError(`no such disk: ${disk.hostPath}`, 'write -disk FILE')
+      return { ...disk, hostPath: path }
+    }),
+  )
 }
 
 async function chooseVirtiofsd(
@@ -179,8 +226,4 @@ function warnOfLimits(kernel: Kernel, nested: boolean, say: (line: string) => vo
     say(`kernel ${kernel.release} has neither FUSE nor 9P: commands there will not see your files`)
   if (nested && kernel.features.kvm === 'absent')
     say(`kernel ${kernel.release} has no KVM for guests of its own`)
-}
-
-function shareError(message: string, remedy?: string): CpuError {
-  return new CpuError('ERR_CPU_VM_SHARE', message, { remedy: remedy ?? 'write -share TAG=DIR' })
 }

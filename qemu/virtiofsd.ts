@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import { CpuError } from '../src/errors.js'
+import { CpuError, UsageError } from '../src/errors.js'
 import { type Daemon, startDaemon } from './daemon-process.js'
 
 export interface VirtiofsdProgram {
@@ -16,10 +16,16 @@ export interface VirtiofsdProgram {
 
 export type Sandbox = 'namespace' | 'chroot' | 'none'
 
+/** How long the guest's kernel keeps what it has seen: not at all, for a second, or always. */
+export const SHARE_CACHES = ['never', 'auto', 'always'] as const
+
+export type ShareCache = (typeof SHARE_CACHES)[number]
+
 export interface Share {
   readonly tag: string
   readonly hostPath: string
   readonly readOnly: boolean
+  readonly cache: ShareCache
 }
 
 export interface VirtiofsdOptions {
@@ -49,10 +55,15 @@ export function findVirtiofsd(): VirtiofsdProgram | undefined {
   return PROGRAMS.find(({ path }) => existsSync(path))
 }
 
+/** Where QEMU finds the virtiofsd of a share. */
+export function shareSocket(directory: string, { tag }: Pick<Share, 'tag'>): string {
+  return join(directory, `virtiofs-${encodeURIComponent(tag)}.sock`)
+}
+
 /** Starts virtiofsd for one share. Throws CpuError ERR_CPU_VM_SPAWN. */
 export async function startVirtiofsd(options: VirtiofsdOptions): Promise<Virtiofsd> {
   const { share, directory } = options
-  const socket = join(directory, `virtiofs-${encodeURIComponent(share.tag)}.sock`)
+  const socket = shareSocket(directory, share)
   const logFile = join(directory, `virtiofsd-${encodeURIComponent(share.tag)}.log`)
   const listener = await listen(socket)
   try {
@@ -81,14 +92,15 @@ export function virtiofsdCommand(options: Pick<VirtiofsdOptions, 'program' | 'sa
     const args = [
       '--fd=0',
       `--shared-dir=${share.hostPath}`,
-      '--cache=auto',
+      `--cache=${share.cache}`,
       `--sandbox=${sandbox}`,
       ...readOnly,
     ]
     return { command: program.path, args }
   }
   const source = share.hostPath.replaceAll('\\', '\\\\').replaceAll(',', '\\,')
-  const args = ['--fd=0', '-f', '-o', `source=${source}`, '-o', 'cache=auto', '-o', `sandbox=${sandbox}`]
+  const cache = share.cache === 'never' ? 'none' : share.cache
+  const args = ['--fd=0', '-f', '-o', `source=${source}`, '-o', `cache=${cache}`, '-o', `sandbox=${sandbox}`]
   return share.readOnly ? readOnlyView(share.hostPath, program.path, args) : { command: program.path, args }
 }
 
@@ -105,12 +117,13 @@ function readOnlyView(
   }
 }
 
-/** Throws CpuError ERR_CPU_VM_SHARE for a tag that virtiofs cannot have. */
+/** Throws UsageError for a tag that virtiofs cannot have. */
 export function checkTag(tag: string): string {
   if (/^[^\s/,]+$/.test(tag) && Buffer.byteLength(tag) <= 36) return tag
-  throw new CpuError('ERR_CPU_VM_SHARE', `invalid share tag ${JSON.stringify(tag)}`, {
-    remedy: 'use 1 to 36 characters, no blanks, slashes or commas',
-  })
+  throw new UsageError(
+    `invalid share tag ${JSON.stringify(tag)}`,
+    'use 1 to 36 characters, no blanks, slashes or commas',
+  )
 }
 
 /**

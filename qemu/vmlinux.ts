@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { open, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cacheDirectory, cached, pruneCache } from './cache.js'
+import { cacheDirectory, cachedFile, pruneCache } from './cache.js'
 import { decompress } from './decompress.js'
 import { elfNotes, isElf64 } from './elf.js'
 
@@ -55,7 +55,7 @@ export async function bootImage(path: string): Promise<string> {
   if (!isBzImage(image)) return path
   const hash = createHash('sha256').update(image).digest('hex').slice(0, 32)
   const directory = join(cacheDirectory(), 'vmlinux')
-  const vmlinux = await cached(join(directory, hash), async temporary => {
+  const vmlinux = await cachedFile(join(directory, `${hash}.elf`), async temporary => {
     await writeFile(temporary, (await extractVmlinux(image, path)) ?? '')
   })
   await pruneCache(directory, KEEP)

@@ -19,7 +19,7 @@ import { formatAddress } from '../transport/address.js'
 import { type Connection, connectTo } from './connection.js'
 import type { Destination } from './destination.js'
 import { createNonce, type FileOffer, FileService, type OfferedFiles } from './file-service.js'
-import { runSession, type SessionStreams } from './session.js'
+import { type ProgramEnd, runSession, type SessionStreams } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
 export interface ClientOptions extends SessionStreams {
@@ -43,8 +43,13 @@ export interface ClientOptions extends SessionStreams {
   readonly debug?: ((line: string) => void) | undefined
 }
 
-/** Runs the command there and returns its exit code. Throws CpuError when it cannot be told. */
+/** Runs the command there and returns its exit code, 128+n for signal n. Throws CpuError when it cannot be told. */
 export async function runCommand(options: ClientOptions): Promise<number> {
+  return (await runProgram(options)).exitCode
+}
+
+/** Runs the command there and tells how it ended. Throws CpuError when it cannot be told. */
+export async function runProgram(options: ClientOptions): Promise<ProgramEnd> {
   // Started first: its thread gets ready while the connection is made.
   const files = options.files && new FileService(options.destination.address, options.files)
   try {
@@ -54,7 +59,7 @@ export async function runCommand(options: ClientOptions): Promise<number> {
   }
 }
 
-async function runConnected(options: ClientOptions, files: FileService | undefined): Promise<number> {
+async function runConnected(options: ClientOptions, files: FileService | undefined): Promise<ProgramEnd> {
   const connection = await connectTo(options.destination, options)
   try {
     return await runOn(connection, options, files)
@@ -67,7 +72,7 @@ async function runOn(
   { client, broken }: Connection,
   options: ClientOptions,
   files: FileService | undefined,
-): Promise<number> {
+): Promise<ProgramEnd> {
   const offer = files && (await offerFiles(client, options, files))
   const failed = new AbortController()
   const signals = [broken, failed.signal, ...(options.signal === undefined ? [] : [options.signal])]

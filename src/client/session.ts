@@ -29,10 +29,18 @@ export interface SessionOptions extends SessionStreams {
   readonly signal?: AbortSignal | undefined
 }
 
+/** How the program ended. */
+export interface ProgramEnd {
+  /** As a shell has it: 128+n for signal n. */
+  readonly exitCode: number
+  /** What ended it, where that was a signal. */
+  readonly signal?: NodeJS.Signals
+}
+
 const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
 
-/** Runs the command and returns its exit code, 128+n for signal n. Throws CpuError ERR_CPU_SESSION when the connection breaks. */
-export async function runSession(client: ssh2.Client, options: SessionOptions): Promise<number> {
+/** Runs the command to its end. Throws CpuError ERR_CPU_SESSION when the connection breaks. */
+export async function runSession(client: ssh2.Client, options: SessionOptions): Promise<ProgramEnd> {
   const raw = options.terminal && isTerminal(options.stdin) && isTerminal(options.stdout)
   using terminal = raw
     ? new RawTerminal(options.stdin as ReadStream, options.stdout as WriteStream)
@@ -46,14 +54,14 @@ async function attend(
   channel: ssh2.ClientChannel,
   options: SessionOptions,
   terminal: RawTerminal | undefined,
-): Promise<number> {
-  let giveUp: (code: number) => void = () => {}
+): Promise<ProgramEnd> {
+  let giveUp: (end: ProgramEnd) => void = () => {}
   let leave: (reason: CpuError) => void = () => {}
-  const givenUp = new Promise<number>((resolve, reject) => {
+  const givenUp = new Promise<ProgramEnd>((resolve, reject) => {
     giveUp = resolve
     leave = reject
   })
-  using _signals = forwardSignals(channel, () => giveUp(signalExitCode(constants.signals.SIGINT)))
+  using _signals = forwardSignals(channel, () => giveUp(endedBy('SIGINT')))
   terminal?.onResize(({ rows, columns }) => channel.setWindow(rows, columns, 0, 0))
   const escapes = terminal && escapeFilter(options, terminal, leave)
   return await Promise.race([follow(client, channel, options, escapes), givenUp])
@@ -84,8 +92,8 @@ function execute(
   client: ssh2.Client,
   options: SessionOptions,
   terminal: RawTerminal | undefined,
-  attend: (channel: ssh2.ClientChannel) => Promise<number>,
-): Promise<number> {
+  attend: (channel: ssh2.ClientChannel) => Promise<ProgramEnd>,
+): Promise<ProgramEnd> {
   const { rows = 24, columns = 80 } = terminal?.size ?? {}
   const pty = { rows, cols: columns, width: 0, height: 0, term: options.terminalType }
   // The types want strings; ssh2 sends buffers as they are.
@@ -141,17 +149,17 @@ function follow(
   channel: ssh2.ClientChannel,
   options: SessionOptions,
   filter: Duplex | undefined,
-): Promise<number> {
+): Promise<ProgramEnd> {
   const { stdin, stdout, stderr, signal } = options
   const input = filter ?? channel
   const over = new AbortController()
   const listen = { signal: over.signal }
   let conclude = () => {}
-  return new Promise<number>((resolve, reject) => {
-    let exitCode: number | undefined
-    conclude = () => (exitCode === undefined ? reject(lost()) : resolve(exitCode))
+  return new Promise<ProgramEnd>((resolve, reject) => {
+    let end: ProgramEnd | undefined
+    conclude = () => (end === undefined ? reject(lost()) : resolve(end))
     channel.on('exit', (code: number | null, signalName?: string) => {
-      exitCode = code ?? signalExitCode(signalNumber(signalName))
+      end = code === null ? endedBy(fullSignalName(signalName)) : { exitCode: code }
     })
     channel.once('close', conclude)
     client.once('close', conclude)
@@ -159,7 +167,7 @@ function follow(
     signal?.addEventListener('abort', () => reject(signal.reason), listen)
     const onOutputError = (error: NodeJS.ErrnoException) => {
       // Nobody reads what the program writes: it ends as if it had got SIGPIPE.
-      if (error.code === 'EPIPE') resolve(signalExitCode(constants.signals.SIGPIPE))
+      if (error.code === 'EPIPE') resolve(endedBy('SIGPIPE'))
       else reject(error)
     }
     stdout.on('error', onOutputError)
@@ -178,7 +186,12 @@ function follow(
   })
 }
 
-function signalNumber(name: string | undefined): number {
-  const full = name === undefined ? '' : name.startsWith('SIG') ? name : `SIG${name}`
-  return constants.signals[full as NodeJS.Signals] ?? constants.signals.SIGKILL
+function endedBy(signal: NodeJS.Signals): ProgramEnd {
+  return { exitCode: signalExitCode(constants.signals[signal]), signal }
+}
+
+/** RFC 4254 has it without `SIG`. One that does not exist here ended the program all the same. */
+function fullSignalName(name: string | undefined): NodeJS.Signals {
+  const full = name?.startsWith('SIG') ? name : `SIG${name}`
+  return full in constants.signals ? (full as NodeJS.Signals) : 'SIGKILL'
 }

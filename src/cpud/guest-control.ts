@@ -19,10 +19,24 @@ export type GuestEvent =
     }
   /** The machine powers off for this reason. */
   | { readonly event: 'failed'; readonly message: string }
+  /** The answer to `kernel-log`. */
+  | ({ readonly event: 'kernel-log' } & KernelLogReport)
+
+/** What the kernel itself logged since PID 1 was ready, or since the last such report. */
+export interface KernelLogReport {
+  /** Warnings and worse, oldest first. */
+  readonly lines: readonly string[]
+  /** How many more there were. */
+  readonly omitted: number
+  /** Whether the kernel had dropped some before they were read. */
+  readonly overrun: boolean
+  /** /proc/sys/kernel/tainted: when PID 1 was ready, and now. */
+  readonly taints: { readonly before: number; readonly now: number }
+}
 
 /** To the guest. */
 export type GuestRequest =
-  | { readonly request: 'poweroff' | 'restart' }
+  | { readonly request: 'poweroff' | 'restart' | 'kernel-log' }
   /** The answer to `booting`: the launcher's time, in milliseconds since 1970, at which it was told. */
   | { readonly request: 'clock'; readonly unixMs: number }
 
@@ -37,7 +51,7 @@ export function parseGuestRequest(line: string): GuestRequest | undefined {
     const value: unknown = JSON.parse(line)
     if (typeof value !== 'object' || value === null || !('request' in value)) return undefined
     const { request } = value
-    if (request === 'poweroff' || request === 'restart') return { request }
+    if (request === 'poweroff' || request === 'restart' || request === 'kernel-log') return { request }
     if (request !== 'clock' || !('unixMs' in value)) return undefined
     const { unixMs } = value
     return typeof unixMs === 'number' && unixMs > 0 && unixMs < MAX_UNIX_MS ? { request, unixMs } : undefined

@@ -11,6 +11,7 @@ import type { GuestConfig, GuestNetwork } from './guest-config.js'
 import { GuestControl, type GuestEvent, type GuestRequest } from './guest-control.js'
 import { type Log, liftKernelLogLimit, logLevel, openInitLog } from './init-log.js'
 import { mountSystem } from './init-mounts.js'
+import { KernelLog } from './kernel-log.js'
 import type { Service } from './serve.js'
 
 /** Sessions get so long to end before the machine goes down under them. */
@@ -46,6 +47,7 @@ class Init {
   readonly #unsent: GuestEvent[] = []
   #control: GuestControl | undefined
   #service: Service | undefined
+  #kernelLog: KernelLog | undefined
   #stopping = false
   /** When the first events were sent. */
   #toldMs = 0
@@ -85,6 +87,9 @@ class Init {
     if (config.network) this.#configureNetwork(config.network)
     this.#try(() => system.setHostname(config.hostname))
     this.#service = await startDaemon(line => this.#log(line))
+    this.#try(() => {
+      this.#kernelLog = new KernelLog()
+    })
     this.#tell({
       event: 'ready',
       kernel: release(),
@@ -117,10 +122,17 @@ class Init {
   }
 
   #serve(request: GuestRequest): void {
+    if (request.request === 'kernel-log') return this.#reportKernelLog()
     if (request.request !== 'clock') return void this.shutDown(request.request)
     // The launcher's clock was read after `booting` was sent. Reckoned from the sending, ours is a little ahead: files
     // that the client's machine dates must not be in the future here, which make(1) complains about.
     this.#try(() => system.setClock(request.unixMs + performance.now() - this.#toldMs))
+  }
+
+  #reportKernelLog(): void {
+    this.#try(() => {
+      if (this.#kernelLog !== undefined) this.#tell({ event: 'kernel-log', ...this.#kernelLog.report() })
+    })
   }
 
   /** Events wait for the line to be there. */

@@ -30,6 +30,8 @@ export interface SystemBinding {
   addDefaultRoute(gateway: number): number
   /** clock_settime(2), in milliseconds since 1970. */
   setClock(milliseconds: number): number
+  /** lseek(2) with SEEK_END; returns the offset. */
+  seekToEnd(fd: number): number
   /** cfmakeraw(3), tcsetattr(3). */
   makeRaw(fd: number): number
 }

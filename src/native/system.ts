@@ -77,6 +77,11 @@ export function exitNow(code: number): void {
   binding.exitNow(code)
 }
 
+/** Where `/dev/kmsg` is read on from: what comes after this. */
+export function seekToEnd(fd: number, subject: string): void {
+  check(binding.seekToEnd(fd), 'lseek', subject)
+}
+
 /** Puts a terminal or serial line into raw mode: no echo, no translation, no signals. */
 export function makeRaw(fd: number, subject: string): void {
   check(binding.makeRaw(fd), 'tcsetattr', subject)

@@ -24,6 +24,11 @@ export function quoteWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : quoteSingle(word)
 }
 
+/** A command line for people and shells to read. */
+export function quoteLine(words: readonly string[]): string {
+  return words.map(quoteWord).join(' ')
+}
+
 function quoteSingle(text: string): string {
   return `'${text.replaceAll("'", `'"'"'`)}'`
 }

@@ -25,7 +25,7 @@ t.test('all that a short command has to say can come with the answer to its requ
   for (let round = 0; round < 20; round++) {
     const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
     const request = { command: Buffer.from('true'), environment: {} }
-    const exitCode = await runSession(client, {
+    const { exitCode } = await runSession(client, {
       ...{ stdin, stdout, stderr, request },
       terminal: false,
       terminalType: 'dumb',
@@ -58,7 +58,7 @@ t.test('a signal is sent also when stdin has ended', async t => {
   const request = { command: Buffer.from('true'), environment: {} }
   const ended = runSession(client, { stdin, stdout, stderr, request, terminal: false, terminalType: 'dumb' })
   stdin.end()
-  t.same([await asked, await ended], ['USR2', 0])
+  t.same([await asked, await ended], ['USR2', { exitCode: 0 }])
 })
 
 t.test('a signal reaches a program whose input has ended', async t => {

@@ -25,8 +25,8 @@ t.test('processor', t => {
 
 t.test('serial lines: the console into a file, the control line on a socket', t => {
   t.equal(
-    line(devices.consoleLog('/run/v/console.log')),
-    '-chardev file,id=console,path=/run/v/console.log -serial chardev:console',
+    line(devices.serialConsole({ log: '/run/v/console.log', socket: '/run/v/console.sock' })),
+    '-chardev socket,id=console,path=/run/v/console.sock,server=on,wait=off,logfile=/run/v/console.log -serial chardev:console',
   )
   t.equal(
     line(devices.controlLine('/run/a,b/control.sock')),
@@ -53,10 +53,34 @@ t.test('share', t => {
   t.end()
 })
 
+t.test('disks, in their order', t => {
+  const disk = { hostPath: '/a,b.img', format: 'raw', readOnly: true, snapshot: false } as const
+  t.equal(
+    line(devices.disk({ ...disk, index: 0 })),
+    '-drive file=/a,,b.img,id=disk0,if=none,format=raw,readonly=on -device virtio-blk-pci,drive=disk0',
+  )
+  t.match(
+    line(devices.disk({ ...disk, index: 1, format: 'qcow2', readOnly: false, snapshot: true })),
+    'id=disk1,if=none,format=qcow2,snapshot=on -device virtio-blk-pci,drive=disk1',
+  )
+  t.end()
+})
+
+t.test('ways in for people', t => {
+  t.equal(
+    line(devices.humanMonitor('/run/v/monitor.sock')),
+    '-chardev socket,id=monitor,path=/run/v/monitor.sock,server=on,wait=off -mon chardev=monitor,mode=readline',
+  )
+  const { qemu, append } = devices.debuggerStub('/run/v/gdb.sock')
+  t.equal(qemu.join(' '), '-gdb unix:/run/v/gdb.sock,server=on,wait=off')
+  t.strictSame(append, ['nokaslr'])
+  t.end()
+})
+
 t.test('all together', t => {
   const parts = [
     devices.boot({ image: '/k', initrd: '/i', append: 'loglevel=7' }),
-    devices.consoleLog('/c'),
+    devices.serialConsole({ log: '/c', socket: '/s' }),
     devices.vsock({ cid: 4 }),
     devices.vsockLoopback(),
   ]

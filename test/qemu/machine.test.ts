@@ -50,7 +50,7 @@ t.test('a machine with a share: ready, listed, its name taken, stopped without a
 
   await vm.stop()
   await vm.stop()
-  t.equal(await vm.exited, 'stopped')
+  t.match(await vm.exited, { kind: 'stopped' })
   t.notOk(processes(state).some(isAlive))
   t.notOk(existsSync(vm.directory))
   await t.rejects(stopMachine('v'), { code: 'ERR_CPU_VM_UNKNOWN' })

@@ -1,0 +1,43 @@
+// A command in a machine by the client, as `cpu NAME COMMAND` runs it.
+
+import { CPU_FLAGS } from '../../src/cli/cpu-flags.js'
+import { parseFlags } from '../../src/cli/flags.js'
+import type { ProgramEnd } from '../../src/client/session.js'
+
+export interface SessionFlags {
+  readonly namespace: string | undefined
+  readonly fstab: string | undefined
+  readonly v: boolean
+}
+
+/** Without a command, a shell. Throws UsageError, and CpuError when it cannot be told how the command ended. */
+export async function runSessionIn(
+  machine: string,
+  { namespace, fstab, v }: SessionFlags,
+  command: readonly string[],
+  signal?: AbortSignal,
+): Promise<ProgramEnd> {
+  const { runProgram, clientOptions } = await client()
+  const flags = [
+    ...(namespace === undefined ? [] : [`-namespace=${namespace}`]),
+    ...(fstab === undefined ? [] : [`-fstab=${fstab}`]),
+    ...(v ? ['-v'] : []),
+  ]
+  return runProgram({ ...clientOptions(parseFlags(CPU_FLAGS, [...flags, machine, ...command])), signal })
+}
+
+/** Throws UsageError for flags that cannot be used: before a machine is booted for nothing. */
+export async function checkSessionFlags({ namespace, fstab }: SessionFlags): Promise<void> {
+  const { parseNamespace, readText } = await client()
+  parseNamespace(namespace)
+  if (fstab !== undefined) readText(fstab, '-fstab')
+}
+
+/** Loaded when it is needed, since most commands do without. */
+async function client() {
+  const { runProgram } = await import('../../src/client/run.js')
+  const { clientOptions } = await import('../../src/client/settings.js')
+  const { readText } = await import('../../src/client/destination.js')
+  const { parseNamespace } = await import('../../src/namespace/parse-namespace.js')
+  return { runProgram, clientOptions, readText, parseNamespace }
+}

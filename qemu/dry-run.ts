@@ -1,0 +1,31 @@
+// What would be started for a machine: command lines that a shell takes. Nothing is started, and the machine has
+// no directory yet.
+
+import { join } from 'node:path'
+import { runtimeDirectory } from '../src/runtime-directory.js'
+import { quoteLine } from '../src/ssh/quote.js'
+import { freeCid, freePort } from './addresses.js'
+import { qemuArguments } from './boot-attempt.js'
+import { machineFiles } from './machine-directory.js'
+import { QEMU } from './probe.js'
+import { decide, type MachineOptions } from './settings.js'
+import { shareSocket, virtiofsdCommand } from './virtiofsd.js'
+import { bootImage } from './vmlinux.js'
+
+/** Each command on a line of its own, with a comment for what a line cannot say. Throws as `decide`. */
+export async function describeMachine(options: MachineOptions): Promise<string> {
+  const settings = await decide(options)
+  const directory = join(runtimeDirectory(), options.name ?? 'NAME')
+  const shares = settings.shares.map(share => {
+    const { command, args } = virtiofsdCommand({ ...settings.virtiofsd!, share })
+    return `# descriptor 0 is a socket that listens at ${shareSocket(directory, share)}\n${quoteLine([command, ...args])}`
+  })
+  const images = {
+    bootImage: await bootImage(settings.kernel.image),
+    baseImage: machineFiles(directory).initrd,
+  }
+  const cid = settings.vsock ? freeCid() : undefined
+  const tcpPort = settings.tcp ? await freePort() : undefined
+  const qemu = qemuArguments({ directory, settings, images, options, cid, tcpPort })
+  return `${[...shares, quoteLine([QEMU, ...qemu])].join('\n')}\n`
+}

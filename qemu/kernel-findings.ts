@@ -1,0 +1,37 @@
+// What of a kernel's log tells that something went wrong in it. Lines as the console has them, or as the guest
+// reports them: with or without their stamps.
+
+export type FindingKind = 'panic' | 'oops' | 'out-of-memory' | 'warning'
+
+export interface Finding {
+  readonly kind: FindingKind
+  /** The line, without its stamp. */
+  readonly text: string
+}
+
+/** `[   12.345678]`, and with CONFIG_PRINTK_CALLER `[    T1]` behind it. */
+const STAMP = /^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])?\s*/
+
+/**
+ * The first that matches counts. Lockups and stalls are warnings, as a host with too much to do makes them of itself;
+ * whatever else the kernel calls a bug of its own is an oops.
+ */
+const SIGNS: readonly (readonly [FindingKind, RegExp])[] = [
+  ['panic', /^Kernel panic - not syncing/],
+  ['out-of-memory', /^(?:Memory cgroup out|Out) of memory(?: \(.*\))?: Killed process \d+/],
+  ['warning', /^(?:watchdog: )?BUG: (?:soft lockup|workqueue lockup)/],
+  ['oops', /^(?:BUG: |kernel BUG at |Oops(?::| -)|Internal error: |Unable to handle kernel )/],
+  // arch/x86/kernel/dumpstack.c: `general protection fault, probably for ...: 0000 [#1] PREEMPT SMP`
+  ['oops', /: [0-9a-f]{4,16} \[#\d+\]/],
+  ['warning', /^(?:WARNING: |UBSAN: |INFO: task \S+ blocked for more than |INFO: possible )/],
+  ['warning', /^rcu: .*(?:stall|starved)/],
+]
+
+/** What the lines tell, in their order. */
+export function findings(lines: readonly string[]): Finding[] {
+  return lines.flatMap(line => {
+    const text = line.replace(STAMP, '')
+    const kind = SIGNS.find(([, pattern]) => pattern.test(text))?.[0]
+    return kind === undefined ? [] : [{ kind, text }]
+  })
+}

@@ -1,0 +1,243 @@
+// One run of a command in a machine of its own: from the start to the record, which there is however it ends.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describeError } from '../src/cli/main.js'
+import type { ProgramEnd } from '../src/client/session.js'
+import { CpuError } from '../src/errors.js'
+import { consoleLines } from './console-log.js'
+import { findings } from './kernel-findings.js'
+import { freeName, type Machine, startMachine } from './machine.js'
+import { listMachines, machineFiles } from './machine-directory.js'
+import type { MachineEnd } from './machine-end.js'
+import { MachineError } from './machine-error.js'
+import {
+  exitCodeOf,
+  type FailOn,
+  type Judgement,
+  judge,
+  type KernelLog,
+  kernelLogOf,
+  NO_KERNEL_LOG,
+  type Outcome,
+  type RunRecord,
+  type Stage,
+} from './result.js'
+import type { MachineOptions, Settings } from './settings.js'
+
+export interface RunOptions {
+  readonly machine: MachineOptions
+  readonly command: readonly string[]
+  /** Runs the command in the machine of that name. Throws CpuError when it cannot be told how it ended. */
+  readonly execute: (name: string, signal: AbortSignal) => Promise<ProgramEnd>
+  /** For the command. */
+  readonly timeoutMs: number | undefined
+  readonly failOn: FailOn
+  /** The command line that repeats the run; the kernel that was booted, once that is known. */
+  readonly repeat: (kernel: string | undefined) => string
+  /** Its reason is an Interruption, when a signal is the cause. */
+  readonly signal: AbortSignal
+}
+
+/** Why everything is to end. */
+export class Interruption extends Error {
+  readonly signal: NodeJS.Signals
+
+  constructor(signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`)
+    this.signal = signal
+  }
+}
+
+const CONSOLE_LINES = 100
+/** A guest that is emulated and busy may take its time to tell its log. */
+const REPORT_LIMIT_MS = 30_000
+/** For one that is in doubt. */
+const ANSWER_LIMIT_MS = 5_000
+/** A machine that dies breaks the connection first. */
+const DEATH_LIMIT_MS = 2_000
+
+interface Verdict extends Judgement {
+  readonly kernelLog: KernelLog
+  readonly console: readonly string[]
+}
+
+/** Never throws. The machine is gone when it resolves, unless it is to be kept. */
+export async function runOnce(options: RunOptions): Promise<RunRecord> {
+  const startedAt = new Date().toISOString()
+  const stages: Stage[] = []
+  const flakes: string[] = []
+  const { onStage, onFlake, name = freeName() } = options.machine
+  let settings: Settings | undefined
+  let machine: Machine | undefined
+  const watch = (stage: string, ms: number) => {
+    stages.push({ stage, ms: Math.round(ms) })
+    onStage?.(stage, ms)
+  }
+  const verdict = await attempt(async () => {
+    machine = await startMachine({
+      ...options.machine,
+      name,
+      signal: options.signal,
+      onDecided(decided) {
+        settings = decided
+      },
+      onStage: watch,
+      onFlake(reason) {
+        flakes.push(reason)
+        onFlake?.(reason)
+      },
+    })
+    const start = performance.now()
+    try {
+      return await runIn(machine, options)
+    } finally {
+      watch('command', performance.now() - start)
+    }
+  }, options)
+  if (options.machine.keep !== true) await machine?.stop().catch(() => undefined)
+  return {
+    version: 1,
+    outcome: verdict.outcome,
+    message: verdict.message,
+    exitCode: exitCodeOf(verdict.outcome),
+    command: options.command,
+    repeat: options.repeat(settings?.kernel.image),
+    startedAt,
+    machine: settings && {
+      name,
+      kernel: settings.kernel.image,
+      release: settings.kernel.release,
+      accelerator: machine?.accelerator ?? settings.accelerator,
+    },
+    kept: isOurs(name) ? name : undefined,
+    flakes,
+    stages,
+    kernelLog: verdict.kernelLog,
+    console: verdict.console,
+  }
+}
+
+/** Whether it is there still, and not another's whose name was asked for. */
+function isOurs(name: string): boolean {
+  return listMachines().some(({ state }) => state.name === name && state.launcher.pid === process.pid)
+}
+
+/** What is thrown is a verdict, too. */
+async function attempt(run: () => Promise<Verdict>, options: RunOptions): Promise<Verdict> {
+  try {
+    return await run()
+  } catch (error) {
+    const console = error instanceof MachineError ? error.consoleTail : []
+    return { ...judgeError(error, options), kernelLog: NO_KERNEL_LOG, console }
+  }
+}
+
+function judgeError(error: unknown, { signal }: RunOptions): Judgement {
+  if (signal.aborted) return judgeAbort(signal)
+  return { outcome: errorOutcome(error), message: describeError(error) }
+}
+
+function judgeAbort({ reason }: AbortSignal): Judgement {
+  const outcome: Outcome =
+    reason instanceof Interruption
+      ? { kind: 'interrupted', signal: reason.signal }
+      : { kind: 'harness-error', code: undefined }
+  return { outcome, message: describeError(reason) }
+}
+
+function errorOutcome(error: unknown): Outcome {
+  if (!(error instanceof MachineError))
+    return { kind: 'harness-error', code: error instanceof CpuError ? error.code : undefined }
+  if (error.code === 'ERR_CPU_VM_PANIC') return { kind: 'panic', phase: 'boot' }
+  if (error.code === 'ERR_CPU_VM_TIMEOUT') return { kind: 'boot-timed-out' }
+  return { kind: 'boot-failed', code: error.code }
+}
+
+type Ending =
+  | { readonly how: 'ended'; readonly command: ProgramEnd }
+  | { readonly how: 'lost'; readonly error: unknown }
+  | { readonly how: 'died'; readonly end: MachineEnd }
+  | { readonly how: 'timed-out' }
+
+/** The command, and what the machine says of itself when that is over in one way or another. */
+async function runIn(machine: Machine, options: RunOptions): Promise<Verdict> {
+  const { console: consoleFile } = machineFiles(machine.directory)
+  const atBoot = consoleLines(consoleFile)
+  const consoleLog = (): KernelLog => {
+    const lines = consoleLines(consoleFile).slice(atBoot.length)
+    return { lines, omitted: 0, source: 'console', findings: findings(lines) }
+  }
+  const verdict = (judgement: Judgement, kernelLog = consoleLog()): Verdict => {
+    return { ...judgement, kernelLog, console: consoleLines(consoleFile).slice(-CONSOLE_LINES) }
+  }
+  const ending = await firstEnding(machine, options)
+  if (options.signal.aborted) return verdict(judgeAbort(options.signal))
+  if (ending.how === 'died') return verdict(judgeDeath(ending.end))
+  const limitMs = ending.how === 'ended' ? REPORT_LIMIT_MS : ANSWER_LIMIT_MS
+  const answer = await answerOrDeath(machine, limitMs)
+  if (answer !== undefined && 'message' in answer) return verdict(judgeDeath(answer))
+  const kernelLog = answer === undefined ? undefined : kernelLogOf(answer)
+  if (ending.how === 'ended' && kernelLog !== undefined)
+    return verdict(judge(ending.command, findings(atBoot), kernelLog, options.failOn), kernelLog)
+  return verdict(judgeLoss(ending, kernelLog !== undefined, options), kernelLog)
+}
+
+/** Whatever comes first ends the session, too. */
+async function firstEnding(machine: Machine, options: RunOptions): Promise<Ending> {
+  const over = new AbortController()
+  const { timeoutMs } = options
+  const endings: Promise<Ending>[] = [
+    options.execute(machine.name, AbortSignal.any([options.signal, over.signal])).then(
+      command => ({ how: 'ended', command }),
+      error => ({ how: 'lost', error }),
+    ),
+    machine.exited.then(end => ({ how: 'died', end })),
+  ]
+  if (timeoutMs !== undefined) endings.push(sleep(timeoutMs, { how: 'timed-out' }, { signal: over.signal }))
+  for (const ending of endings) ending.catch(() => undefined)
+  try {
+    return await Promise.race(endings)
+  } finally {
+    over.abort(new Error('the run is over'))
+  }
+}
+
+/** What the guest's kernel logged; or its end; or undefined where it lives and does not answer. */
+async function answerOrDeath(machine: Machine, limitMs: number) {
+  const report = await Promise.race([machine.kernelLog(limitMs), machine.exited])
+  if (report !== undefined) return report
+  return Promise.race([machine.exited, sleep(DEATH_LIMIT_MS, undefined, { ref: false })])
+}
+
+function judgeDeath({ kind, message }: MachineEnd): Judgement {
+  if (kind === 'panic') return { outcome: { kind: 'panic', phase: 'command' }, message }
+  const part = kind === 'qemu' || kind === 'virtiofsd' ? kind : 'guest'
+  return { outcome: { kind: 'machine-died', part }, message: `the machine died: ${message}` }
+}
+
+function judgeLoss(
+  ending: Exclude<Ending, { how: 'died' }>,
+  guestAnswers: boolean,
+  { timeoutMs = 0 }: RunOptions,
+): Judgement {
+  if (ending.how === 'timed-out') {
+    const guest = guestAnswers ? 'the guest answers' : 'the guest hangs: it does not answer either'
+    return {
+      outcome: { kind: 'command-timed-out', limitMs: timeoutMs, guestAnswers },
+      message: `the command has not ended after ${timeoutMs / 1000} s; ${guest} (give it more with -timeout)`,
+    }
+  }
+  if (ending.how === 'lost' && !isTransportError(ending.error))
+    return { outcome: errorOutcome(ending.error), message: describeError(ending.error) }
+  const fact =
+    ending.how === 'ended'
+      ? `the command ended with exit code ${ending.command.exitCode}, and what the kernel logged cannot be known`
+      : describeError(ending.error)
+  const guest = guestAnswers ? 'the guest answers' : 'the guest hangs: it does not answer'
+  return { outcome: { kind: 'transport-lost', guestAnswers }, message: `${fact}; ${guest}` }
+}
+
+/** As opposed to what the user asked for and cannot have. */
+function isTransportError(error: unknown): boolean {
+  return error instanceof CpuError && /^ERR_CPU_(SESSION|CONNECT|SSH|PROXY)$/.test(error.code)
+}
