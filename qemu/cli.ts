@@ -6,6 +6,7 @@ import { UsageError } from '../src/errors.js'
 import { nearestName } from '../src/nearest-name.js'
 import { version } from '../src/version.js'
 import type { Command } from './commands/command.js'
+import { config } from './commands/config.js'
 import { console } from './commands/console.js'
 import { doctor } from './commands/doctor.js'
 import { exec } from './commands/exec.js'
@@ -24,6 +25,7 @@ import { Interruption } from './run.js'
 const COMMANDS: Readonly<Record<string, Command>> = {
   run,
   start,
+  config,
   exec,
   console,
   log,
