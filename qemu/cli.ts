@@ -17,6 +17,7 @@ import { print, say, showConsole } from './commands/output.js'
 import { run } from './commands/run.js'
 import { start } from './commands/start.js'
 import { stop } from './commands/stop.js'
+import { test } from './commands/test.js'
 import { wait } from './commands/wait.js'
 import { HELP } from './flags.js'
 import { MachineError } from './machine-error.js'
@@ -25,6 +26,7 @@ import { Interruption } from './run.js'
 const COMMANDS: Readonly<Record<string, Command>> = {
   run,
   start,
+  test,
   config,
   exec,
   console,

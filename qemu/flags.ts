@@ -128,6 +128,43 @@ export const RUN_FLAGS = defineFlags({
   ...COMMON,
 })
 
+export const TEST_FLAGS = defineFlags({
+  only: {
+    kind: 'list',
+    placeholder: 'PATTERN',
+    help: 'these tests alone: KERNEL/CONFIGURATION/TEST, or any one of the three, with * and ?',
+  },
+  'fail-fast': { kind: 'boolean', help: 'end all when the first test has failed' },
+  timeout: {
+    kind: 'duration',
+    min: 1,
+    placeholder: 'TIME',
+    help: 'limit of the whole matrix (default: what the file says, else none)',
+  },
+  jobs: {
+    kind: 'integer',
+    min: 1,
+    placeholder: 'N',
+    help: 'machines at a time (default: as many as the processors bear)',
+  },
+  'memory-budget': {
+    kind: 'integer',
+    min: 1,
+    placeholder: 'MIB',
+    help: 'memory for all machines at a time (default: what is free, but for a reserve)',
+  },
+  junit: { kind: 'string', placeholder: 'FILE', help: "write the results there, as JUnit's XML" },
+  json: { kind: 'string', placeholder: 'FILE', help: 'write them there, as JSON' },
+  output: {
+    kind: 'string',
+    placeholder: 'DIR',
+    help: "keep there each machine's console, and what each test says",
+  },
+  list: { kind: 'boolean', help: 'show the tests, and run none' },
+  'dry-run': { kind: 'boolean', help: 'show the command lines, and start nothing' },
+  ...COMMON,
+})
+
 export const CONFIG_FLAGS = defineFlags({ json: { kind: 'boolean', help: 'as JSON' }, ...COMMON })
 
 export const EXEC_FLAGS = defineFlags({ ...SESSION, ...COMMON })
@@ -186,6 +223,19 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
       ],
       footer:
         "Exit code: the command's own; 128+n when signal n ended it; 125 when the kernel panics, oopses, hangs or runs out of memory, the machine dies, or a time limit is over; 2 for wrong usage.",
+    },
+  },
+  test: {
+    table: TEST_FLAGS,
+    text: {
+      usage: 'cpu-vm test [flags] FILE',
+      summary: 'Runs a matrix of kernels, configurations and commands (docs/ci.md), with its results as TAP.',
+      examples: [
+        { command: 'cpu-vm test -junit results.xml matrix.toml', does: 'in CI' },
+        { command: 'cpu-vm test -only 6.12 matrix.toml', does: 'one kernel' },
+      ],
+      footer:
+        'Exit code: 0 when every test has passed; 1 when one has failed or was not run; 2 when the file or the flags are wrong; 125 when it is not the tests that failed.',
     },
   },
   config: {
