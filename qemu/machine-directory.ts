@@ -170,7 +170,15 @@ export function isRunning({ qemu }: MachineState): boolean {
   return qemu !== undefined && isAlive(qemu)
 }
 
-/** The same, as it is now. */
+export type MachineStatus = 'starting' | 'ready' | 'ended'
+
+/** A boot may be tried again, by who started it, when its QEMU has ended. */
+export function machineStatus(state: MachineState): MachineStatus {
+  if (isRunning(state)) return state.ready ? 'ready' : 'starting'
+  return isAlive(state.launcher) && !state.ready ? 'starting' : 'ended'
+}
+
+/** Whether its QEMU runs now. */
 export function stillRuns(directory: string): boolean {
   const state = readState(directory)
   return state !== undefined && isRunning(state)

@@ -97,7 +97,7 @@ interface Start extends Attempt {
   readonly bootMs: number
 }
 
-/** Tries again with other addresses, once after a boot that died before the guest spoke, and once without KVM. */
+/** Tries again with other addresses, with images made anew where those in the cache are damaged, once after a boot that died before the guest spoke, and once without KVM. */
 async function bootUntilReady(base: AttemptOptions): Promise<Start> {
   const { options } = base
   let { settings, images } = base
@@ -117,12 +117,10 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
       if (!(error instanceof MachineError)) throw error
       if (isCollision(error) && ++collisions < COLLISION_LIMIT) {
         nextCid = freeCid(nextCid + 1)
+      } else if (!error.guestSpoke && (await removeDamagedImages(images))) {
+        options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
+        images = await prepareImages(settings.kernel, options)
       } else if (isFlake(error, settings) && flakes++ === 0) {
-        if (await removeDamagedImages(images)) {
-          options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
-          images = await prepareImages(settings.kernel, options)
-          continue
-        }
         options.onFlake?.(error.message)
         settings = withoutKvm(settings)
         const how = settings.accelerator === base.settings.accelerator ? '' : ' with TCG'
@@ -134,6 +132,7 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
   }
 }
 
+/** Looked at only when a boot fails: to read them takes longer than all else that is done before one. */
 async function removeDamagedImages({ bootImage, baseImage }: Images): Promise<boolean> {
   const removed = await Promise.all([removeDamaged(bootImage), removeDamaged(baseImage)])
   return removed.includes(true)

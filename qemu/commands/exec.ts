@@ -6,22 +6,22 @@ import { findRunning } from '../machine-directory.js'
 import { projectCommand } from './command.js'
 import { runSessionIn } from './session.js'
 
-export const exec = projectCommand('exec', EXEC_FLAGS, async ({ values, operands }) => {
+export const exec = projectCommand('exec', EXEC_FLAGS, async ({ values, operands }, signal) => {
   const [name, ...rest] = operands
   if (name === undefined)
     throw new UsageError('no machine is named', 'for example: cpu-vm exec v -- uname -r')
   findRunning(name)
-  const limit = new AbortController()
   const { timeout } = values
-  const timer = timeout === undefined ? undefined : setTimeout(() => limit.abort(tooLate(timeout)), timeout)
+  const over = new AbortController()
+  const interrupt = () => over.abort(signal.reason)
+  signal.addEventListener('abort', interrupt)
+  const timer = timeout === undefined ? undefined : setTimeout(() => over.abort(tooLate(timeout)), timeout)
   try {
-    // Signals go to the command, as with cpu: the machine stays.
-    const { exitCode } = await runSessionIn(
-      name,
-      values,
-      rest[0] === '--' ? rest.slice(1) : rest,
-      limit.signal,
-    )
+    const { exitCode } = await runSessionIn(name, values, rest[0] === '--' ? rest.slice(1) : rest, {
+      signal: over.signal,
+      // As with cpu, it then gets the signals itself.
+      onStart: () => signal.removeEventListener('abort', interrupt),
+    })
     return exitCode
   } finally {
     clearTimeout(timer)

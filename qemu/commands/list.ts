@@ -1,8 +1,7 @@
 // cpu-vm list
 
 import { LIST_FLAGS } from '../flags.js'
-import { cleanStaleMachines, isRunning, listMachines, type MachineState } from '../machine-directory.js'
-import { isAlive } from '../process-identity.js'
+import { cleanStaleMachines, listMachines, type MachineState, machineStatus } from '../machine-directory.js'
 import { command, refuseOperands } from './command.js'
 import { print, table } from './output.js'
 
@@ -28,13 +27,7 @@ export const list = command('list', LIST_FLAGS, async flags => {
 function describe(state: MachineState) {
   return {
     name: state.name,
-    status: isRunning(state)
-      ? state.ready
-        ? 'ready'
-        : 'starting'
-      : isAlive(state.launcher) && !state.ready
-        ? 'starting'
-        : 'ended',
+    status: machineStatus(state),
     cid: state.cid ?? null,
     tcpPort: state.tcpPort ?? null,
     release: state.release ?? null,

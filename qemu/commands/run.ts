@@ -33,7 +33,7 @@ export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
   const record = await runOnce({
     machine: { ...machine, ...reporting(values.v) },
     command: operands,
-    execute: (name, over) => runSessionIn(name, values, operands, over),
+    execute: (name, over) => runSessionIn(name, values, operands, { signal: over }),
     timeoutMs: values.timeout,
     failOn: { oops: values['fail-on-oops'], warning: values['fail-on-warning'] },
     repeat: kernel => repeatLine(flags, kernel),

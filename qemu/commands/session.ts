@@ -2,7 +2,8 @@
 
 import { CPU_FLAGS } from '../../src/cli/cpu-flags.js'
 import { parseFlags } from '../../src/cli/flags.js'
-import type { ProgramEnd, SessionStreams } from '../../src/client/session.js'
+import type { ClientOptions } from '../../src/client/run.js'
+import type { ProgramEnd } from '../../src/client/session.js'
 
 export interface SessionFlags {
   readonly namespace: string | undefined
@@ -10,13 +11,12 @@ export interface SessionFlags {
   readonly v: boolean
 }
 
-/** Without a command, a shell; with streams of its own, no terminal. Throws UsageError, and CpuError when it cannot be told how the command ended. */
+/** Without a command, a shell. Throws UsageError, and CpuError when it cannot be told how the command ended. */
 export async function runSessionIn(
   machine: string,
   { namespace, fstab, v }: SessionFlags,
   command: readonly string[],
-  signal?: AbortSignal,
-  streams?: SessionStreams,
+  options: Partial<ClientOptions>,
 ): Promise<ProgramEnd> {
   const { runProgram, clientOptions } = await client()
   const flags = [
@@ -24,8 +24,7 @@ export async function runSessionIn(
     ...(fstab === undefined ? [] : [`-fstab=${fstab}`]),
     ...(v ? ['-v'] : []),
   ]
-  const options = clientOptions(parseFlags(CPU_FLAGS, [...flags, machine, ...command]))
-  return runProgram({ ...options, ...(streams && { ...streams, terminal: false }), signal })
+  return runProgram({ ...clientOptions(parseFlags(CPU_FLAGS, [...flags, machine, ...command])), ...options })
 }
 
 /** Throws UsageError for flags that cannot be used: before a machine is booted for nothing. */

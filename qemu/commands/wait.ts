@@ -3,8 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CpuError } from '../../src/errors.js'
 import { WAIT_FLAGS } from '../flags.js'
-import { findMachine, isRunning, type MachineState, readState } from '../machine-directory.js'
-import { isAlive } from '../process-identity.js'
+import { findMachine, machineStatus, readState } from '../machine-directory.js'
 import { command, machineOperand } from './command.js'
 
 const POLL_MS = 50
@@ -16,11 +15,9 @@ export const wait = command('wait', WAIT_FLAGS, async (flags, signal) => {
   const end = performance.now() + (timeout ?? Number.POSITIVE_INFINITY)
   for (;;) {
     const state = readState(directory)
-    if (hasEnded(state)) {
-      if (ended) return 0
-      throw new CpuError('ERR_CPU_VM_NOT_RUNNING', `${name} has ended`)
-    }
-    if (!ended && state?.ready) return 0
+    const status = state === undefined ? 'ended' : machineStatus(state)
+    if (status === (ended ? 'ended' : 'ready')) return 0
+    if (status === 'ended') throw new CpuError('ERR_CPU_VM_NOT_RUNNING', `${name} has ended`)
     if (performance.now() >= end) {
       const what = ended ? 'has not ended' : 'is not ready'
       throw new CpuError('ERR_CPU_VM_WAIT', `${name} ${what} after ${(timeout ?? 0) / 1000} s`, {
@@ -30,8 +27,3 @@ export const wait = command('wait', WAIT_FLAGS, async (flags, signal) => {
     await sleep(POLL_MS, undefined, { signal })
   }
 })
-
-/** A boot may be tried again, by who started it, when its QEMU has ended. */
-function hasEnded(state: MachineState | undefined): boolean {
-  return state === undefined || (!isRunning(state) && (state.ready || !isAlive(state.launcher)))
-}

@@ -131,8 +131,11 @@ class MachineRun {
     using stdout = new CapturedOutput(files.stdout)
     using stderr = new CapturedOutput(files.stderr)
     const start = performance.now()
+    const streams = { stdin: Readable.from([]), stdout, stderr, terminal: false }
+    // A test that lacks a mount may well succeed.
+    const strictness = { fstab: true, directory: true }
     const execute = (name: string, over: AbortSignal) =>
-      runSessionIn(name, session, planned.test.command, over, { stdin: Readable.from([]), stdout, stderr })
+      runSessionIn(name, session, planned.test.command, { ...streams, strictness, signal: over })
     const verdict = await runIn(machine, { execute, timeoutMs, failOn, signal }, atBoot)
     if (signal.aborted) return verdict
     const seen = { ...verdict, stdout: stdout.output, stderr: stderr.output }

@@ -38,6 +38,8 @@ export interface ClientOptions extends SessionStreams {
   /** What starts an escape on a terminal of ours, if anything. */
   readonly escapeCharacter: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** Called when the command is asked for: signals are passed to it from then on. */
+  readonly onStart?: (() => void) | undefined
   /** Lines for `-v`. */
   readonly log: (line: string) => void
   readonly debug?: ((line: string) => void) | undefined
@@ -77,6 +79,7 @@ async function runOn(
   const failed = new AbortController()
   const signals = [broken, failed.signal, ...(options.signal === undefined ? [] : [options.signal])]
   let isOver = false
+  options.onStart?.()
   files?.connected(options.files?.timeoutMs ?? 0).then(
     way => options.log(`the other side has our files, ${way}`),
     reason => isOver || failed.abort(reason),

@@ -8,8 +8,8 @@ import { createInterface } from 'node:readline'
 import t from 'tap'
 import { startMachine, stopMachine } from '../../qemu/machine.js'
 import { listMachines, type MachineState, machineFiles, readState } from '../../qemu/machine-directory.js'
-import type { MachineError } from '../../qemu/machine-error.js'
 import { isAlive, type ProcessIdentity, waitForEnd } from '../../qemu/process-identity.js'
+import { cpuVmRun } from '../fixtures/cpu-vm-command.js'
 import { privateRuntime } from './private-runtime.js'
 import { realKernel } from './real-kernel.js'
 
@@ -58,19 +58,25 @@ t.test('a machine with a share: ready, listed, its name taken, stopped without a
 
 t.test('a kernel that panics is tried once more, then told with its last words', async t => {
   const runtime = privateRuntime(t)
-  const lines: string[] = []
-  const options = { name: 'p', append: 'rdinit=/nosuch', onMessage: (line: string) => lines.push(line) }
-  const error = await startMachine(options).then(undefined, (reason: MachineError) => reason)
-  t.match(error, { code: 'ERR_CPU_VM_PANIC', message: /Kernel panic - not syncing/ })
-  t.ok((error as MachineError).consoleTail.some(line => line.includes('Kernel panic')))
-  t.equal(lines.filter(line => line.startsWith('boot flake, tried again')).length, 1)
+  const { code, stderr, record } = await cpuVmRun(['-name', 'p', '-append', 'rdinit=/nosuch', '--', 'true'])
+  t.equal(code, 125)
+  t.match(record, {
+    outcome: { kind: 'panic', phase: 'boot' },
+    message: /^the guest's kernel panicked: Kernel panic - not syncing/,
+    flakes: [/Kernel panic/],
+    machine: { name: 'p' },
+  })
+  t.ok(record.console.some(line => line.includes('Kernel panic')))
+  t.match(stderr, /^cpu-vm: boot flake, tried again: /m)
   t.notOk(existsSync(join(runtime, 'p')))
 })
 
 t.test('silence is not a panic', async t => {
   privateRuntime(t)
-  await t.rejects(startMachine({ name: 's', timeoutMs: 300 }), {
-    code: 'ERR_CPU_VM_TIMEOUT',
+  const { code, record } = await cpuVmRun(['-boot-timeout', '300ms', '--', 'true'])
+  t.equal(code, 125)
+  t.match(record, {
+    outcome: { kind: 'boot-timed-out' },
     message: /not ready after 0.3 s: its cpud did not come up/,
   })
   t.strictSame(listMachines(), [])
