@@ -52,7 +52,7 @@ function testCase(machineId: string, result: TestResult): string {
   ].filter(([, text]) => text !== '')
   return element('testcase', attributes, [
     ...(status === 'passed' ? [] : [problem(result)]),
-    ...output.map(([name, text]) => element(name, {}, [escapeXml(text)])),
+    ...output.map(([name, text]) => textElement(name, {}, text)),
   ])
 }
 
@@ -62,7 +62,7 @@ function problem(result: TestResult): string {
   const tail = console.length === 0 ? [] : ['the console:', ...console]
   const text = [reason, ...log, ...tail, `again: ${repeat}`].join('\n')
   const attributes = { type: outcome?.kind ?? status, message: reason }
-  return element(isError(result) ? 'error' : 'failure', attributes, [escapeXml(text)])
+  return textElement(isError(result) ? 'error' : 'failure', attributes, text)
 }
 
 /** What the test itself is not to blame for. */
@@ -80,17 +80,23 @@ function seconds(ms: number): string {
   return (ms / 1000).toFixed(3)
 }
 
-/** `content` is XML. */
-function element(
-  name: string,
-  attributes: Readonly<Record<string, string | number>>,
-  content: readonly string[] = [],
-): string {
-  const words = Object.entries(attributes).map(
-    ([key, value]) => ` ${key}="${escapeAttribute(String(value))}"`,
-  )
-  const tag = `${name}${words.join('')}`
-  return content.length === 0 ? `<${tag}/>` : `<${tag}>${content.join('\n')}</${name}>`
+type Attributes = Readonly<Record<string, string | number>>
+
+function element(name: string, attributes: Attributes, children: readonly string[] = []): string {
+  const tag = `${name}${attributeList(attributes)}`
+  return children.length === 0 ? `<${tag}/>` : `<${tag}>\n${children.join('\n')}\n</${name}>`
+}
+
+function textElement(name: string, attributes: Attributes, text: string): string {
+  return `<${name}${attributeList(attributes)}>${escapeXml(text)}</${name}>`
+}
+
+/** Line feeds and tabs would become spaces. */
+function attributeList(attributes: Attributes): string {
+  const escaped = (value: string) => escapeXml(value).replaceAll('\n', '&#10;').replaceAll('\t', '&#9;')
+  return Object.entries(attributes)
+    .map(([key, value]) => ` ${key}="${escaped(String(value))}"`)
+    .join('')
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
@@ -100,9 +106,4 @@ export function escapeXml(text: string): string {
   return plainText(text)
     .replace(/[&<>"]/g, character => ENTITIES[character]!)
     .replace(/[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '\ufffd')
-}
-
-/** Bare ones would become spaces. */
-function escapeAttribute(text: string): string {
-  return escapeXml(text).replaceAll('\n', '&#10;').replaceAll('\t', '&#9;')
 }

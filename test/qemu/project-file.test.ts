@@ -81,7 +81,11 @@ t.test('mistakes are told with their place', async t => {
     ['name = "v"\n', `${file}:1: unknown key "name"`, undefined],
   ] as const) {
     writeFileSync(file, text)
-    t.throws(() => findProject(RUN_FLAGS, directory), { name: 'UsageError', message, ...(remedy && { remedy }) })
+    t.throws(() => findProject(RUN_FLAGS, directory), {
+      name: 'UsageError',
+      message,
+      ...(remedy && { remedy }),
+    })
   }
 })
 
@@ -92,11 +96,27 @@ t.test('every flag that a file may have is in cpu-vm config, with its origin', a
   const env = { CPU_FSTAB: '' }
   const text = await cpuVm(['config'], { cwd: join(directory, 'sub'), env })
   t.equal(text.code, 0)
-  const rows = text.stdout.toString().trimEnd().split('\n').map(line => line.split(/ {2,}/))
-  t.strictSame(rows.slice(1).map(([name]) => name), Object.keys(fileFlags(RUN_FLAGS)))
-  t.strictSame(rows.find(([name]) => name === 'memory'), ['memory', '768', '../cpu-vm.toml:1'])
-  t.strictSame(rows.find(([name]) => name === 'timeout'), ['timeout', '1m30s', '../cpu-vm.toml:2'])
-  t.strictSame(rows.find(([name]) => name === 'cpus'), ['cpus', '-', 'default'])
+  const rows = text.stdout
+    .toString()
+    .trimEnd()
+    .split('\n')
+    .map(line => line.split(/ {2,}/))
+  t.strictSame(
+    rows.slice(1).map(([name]) => name),
+    Object.keys(fileFlags(RUN_FLAGS)),
+  )
+  t.strictSame(
+    rows.find(([name]) => name === 'memory'),
+    ['memory', '768', '../cpu-vm.toml:1'],
+  )
+  t.strictSame(
+    rows.find(([name]) => name === 'timeout'),
+    ['timeout', '1m30s', '../cpu-vm.toml:2'],
+  )
+  t.strictSame(
+    rows.find(([name]) => name === 'cpus'),
+    ['cpus', '-', 'default'],
+  )
 
   const json = await cpuVm(['config', '-json'], { cwd: directory, env })
   t.match(JSON.parse(json.stdout.toString()), {
