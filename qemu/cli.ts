@@ -7,7 +7,7 @@ import { nearestName } from '../src/nearest-name.js'
 import { version } from '../src/version.js'
 import type { Command } from './commands/command.js'
 import { config } from './commands/config.js'
-import { console } from './commands/console.js'
+import { consoleCommand } from './commands/console.js'
 import { doctor } from './commands/doctor.js'
 import { exec } from './commands/exec.js'
 import { kernel } from './commands/kernel.js'
@@ -29,7 +29,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   test,
   config,
   exec,
-  console,
+  console: consoleCommand,
   log,
   wait,
   stop,

@@ -97,13 +97,17 @@ interface Start extends Attempt {
   readonly bootMs: number
 }
 
-/** Tries again with other addresses, with images made anew where those in the cache are damaged, once after a boot that died before the guest spoke, and once without KVM. */
+/**
+ * Tries again with other addresses; and, when the guest died before it spoke, once with images made anew where those in
+ * the cache are damaged, and once as a flake, without KVM if that was our choice.
+ */
 async function bootUntilReady(base: AttemptOptions): Promise<Start> {
   const { options } = base
   let { settings, images } = base
   let nextCid = freeCid()
   let collisions = 0
   let flakes = 0
+  let repairs = 0
   for (;;) {
     const cid = settings.vsock ? nextCid : undefined
     const tcpPort = settings.tcp ? await freePort() : undefined
@@ -117,7 +121,7 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
       if (!(error instanceof MachineError)) throw error
       if (isCollision(error) && ++collisions < COLLISION_LIMIT) {
         nextCid = freeCid(nextCid + 1)
-      } else if (!error.guestSpoke && (await removeDamagedImages(images))) {
+      } else if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
         options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
         images = await prepareImages(settings.kernel, options)
       } else if (isFlake(error, settings) && flakes++ === 0) {

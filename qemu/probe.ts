@@ -117,6 +117,8 @@ export async function runProbeGuest(acceleration: readonly string[]): Promise<Pr
       killSignal: 'SIGKILL',
     })
     if (result.exitCode === PROBE_EXIT_CODE) return { works: true, reason: '' }
+    // By a Ctrl-C, which is for all on the terminal: it says nothing of the accelerator, and is not to be remembered.
+    if (result.stderr.includes('terminating on signal')) throw new Error('the probe was interrupted')
     if (result.timedOut) return { works: false, reason: 'a guest on it does not get anywhere' }
     const said = result.stderr.split('\n').find(line => /error|fail/i.test(line)) ?? result.shortMessage ?? ''
     return { works: false, reason: `a guest on it fails: ${said.replace(`${QEMU}: `, '')}` }

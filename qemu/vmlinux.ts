@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { open, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { CpuError } from '../src/errors.js'
 import { cacheDirectory, cachedFile, pruneCache } from './cache.js'
 import { decompress } from './decompress.js'
 import { elfNotes, isElf64 } from './elf.js'
@@ -55,23 +56,30 @@ export async function bootImage(path: string): Promise<string> {
   if (!isBzImage(image)) return path
   const hash = createHash('sha256').update(image).digest('hex').slice(0, 32)
   const directory = join(cacheDirectory(), 'vmlinux')
-  const vmlinux = await cachedFile(join(directory, `${hash}.elf`), async temporary => {
-    await writeFile(temporary, (await extractVmlinux(image, path)) ?? '')
-  })
+  let vmlinux: string
+  try {
+    vmlinux = await cachedFile(join(directory, `${hash}.elf`), async temporary => {
+      await writeFile(temporary, (await extractVmlinux(image, path)) ?? '')
+    })
+  } catch (error) {
+    // Nothing to remember: the command that was missing may be there next time, or not be interrupted.
+    if (error instanceof CpuError && error.code === 'ERR_CPU_VM_DECOMPRESS') return path
+    throw error
+  }
   await pruneCache(directory, KEEP)
   // An empty file is the memory of a kernel without a PVH entry.
   return (await stat(vmlinux)).size === 0 ? path : vmlinux
 }
 
-/** The ELF kernel in a bzImage, if it has a PVH entry. */
+/** The ELF kernel in a bzImage, if it has a PVH entry. Throws as `decompress`. */
 export async function extractVmlinux(image: Buffer, subject: string): Promise<Buffer | undefined> {
   const start = (image.readUInt8(SETUP_SECTS) + 1) * 512 + image.readUInt32LE(PAYLOAD_OFFSET)
   const payload = image.subarray(start, start + image.readUInt32LE(PAYLOAD_LENGTH))
   // All but gzip have the size of the content put behind them by the kernel's build.
   const isGzip = payload[0] === 0x1f && payload[1] === 0x8b
   const compressed = isGzip ? payload : payload.subarray(0, -4)
-  const vmlinux = await decompress(compressed, subject).catch(() => undefined)
-  return vmlinux !== undefined && hasPvhEntry(vmlinux) ? vmlinux : undefined
+  const vmlinux = await decompress(compressed, subject)
+  return hasPvhEntry(vmlinux) ? vmlinux : undefined
 }
 
 function hasPvhEntry(vmlinux: Buffer): boolean {

@@ -16,7 +16,7 @@ import { say } from './output.js'
 const CTRL_RIGHT_BRACKET = 0x1d
 const HELP = 'Ctrl-] leaves, and ~. at the start of a line'
 
-export const console = command('console', CONSOLE_FLAGS, async (flags, signal) => {
+export const consoleCommand = command('console', CONSOLE_FLAGS, async (flags, signal) => {
   const name = machineOperand(flags)
   const { directory } = findRunning(name)
   const files = machineFiles(directory)

@@ -1,7 +1,10 @@
 // From what a kernel says to the outcome of a run, and from that to an exit code.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { type Finding, findings } from '../../qemu/kernel-findings.js'
 import { exitCodeOf, judge, kernelLogOf, NO_KERNEL_LOG, type Outcome } from '../../qemu/result.js'
+import { packageRoot } from '../../src/version.js'
 
 const ALL = { oops: true, warning: true }
 const OOPS = { oops: true, warning: false }
@@ -83,4 +86,14 @@ t.test('exit codes', async t => {
     [{ kind: 'transport-lost', guestAnswers: true }, 125],
   ]
   for (const [outcome, code] of codes) t.equal(exitCodeOf(outcome), code, outcome.kind)
+})
+
+t.test('every way for a run to end is documented, and no other', async t => {
+  const text = (file: string) => readFileSync(join(packageRoot(), file), 'utf8')
+  const kinds = (source: string, pattern: RegExp) =>
+    [...source.matchAll(pattern)].map(([, kind]) => kind).sort()
+  t.strictSame(
+    kinds(text('docs/run-record.md'), /^\| `([a-z-]+)` \|.*\| .*(?:125|its own|128).* \|$/gm),
+    kinds(text('qemu/result.ts'), /\| \{ readonly kind: '([a-z-]+)'/g),
+  )
 })
