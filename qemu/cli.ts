@@ -2,6 +2,7 @@
 
 import { constants } from 'node:os'
 import { EXIT_HARNESS, EXIT_USAGE, signalExitCode } from '../src/cli/exit-codes.js'
+import { describeError } from '../src/cli/main.js'
 import { UsageError } from '../src/errors.js'
 import { nearestName } from '../src/nearest-name.js'
 import { version } from '../src/version.js'
@@ -72,8 +73,10 @@ async function interruptible(command: (signal: AbortSignal) => Promise<number>):
       say(`interrupted by ${received}`)
       return signalExitCode(constants.signals[received])
     }
-    if (error instanceof MachineError) showConsole(error.consoleTail)
-    throw error
+    if (!(error instanceof MachineError)) throw error
+    say(describeError(error))
+    showConsole(error.consoleTail)
+    return EXIT_HARNESS
   } finally {
     for (const signal of signals) process.off(signal, interrupt)
   }

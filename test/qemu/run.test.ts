@@ -281,6 +281,15 @@ t.test('what cannot be asked for is wrong usage, and nothing is started', async 
   nothingIsLeft(t, runtime)
 })
 
+t.test('a kernel that is none', async t => {
+  const runtime = privateRuntime(t)
+  const { code, stderr, record } = await cpuVmRun(['-kernel', '/etc/passwd', '--', 'true'])
+  t.equal(code, 125)
+  t.match(record.outcome, { kind: 'harness-error', code: 'ERR_CPU_VM_KERNEL_INVALID' })
+  t.match(stderr, /^cpu-vm: \/etc\/passwd is neither a bzImage nor a vmlinux \(name a kernel.*\)$/m)
+  nothingIsLeft(t, runtime)
+})
+
 t.test('-dry-run starts nothing, and shows lines that a shell takes', async t => {
   const runtime = privateRuntime(t)
   const args = ['run', '-dry-run', '-share', 'src=/usr:ro', '-qemu-arg', '-S', '-append', 'a b', '--', 'true']
