@@ -27,19 +27,18 @@ import { print, say } from './output.js'
 type Values = Flags<typeof TEST_FLAGS>['values']
 
 export const test = command('test', TEST_FLAGS, async ({ values, operands }, signal) => {
+  const reports = new Reports(isRun(values) ? values : {})
   const matrix = readMatrixFile(matrixOperand(operands), { machine: RUN_FLAGS, command: COMMAND_FLAGS })
   const machines = planMachines(matrix, values.only)
   if (values.list) return print(machines.flatMap(({ tests }) => tests.map(({ id }) => `${id}\n`)).join(''))
-  const reports = new Reports(matrix.file, values)
   const kept = new KeptFiles(values.output && resolve(values.output))
+  if (!reports.write(matrix.file, unfinishedResults(machines), 0, EXIT_HARNESS)) return EXIT_HARNESS
   // What a matrix means does not depend on where it is run from.
   process.chdir(dirname(matrix.file))
   const preparing = { defaults: projectDefaults(values), signal, onMessage: sayOnce() }
   const jobs = await prepareJobs(machines, preparing)
   if (values['dry-run']) return print(await describeJobs(jobs))
   kept.prepare(machines)
-  const unfinished = unfinishedResults(jobs, 'cpu-vm test has not ended, or was killed')
-  if (!reports.write(unfinished, 0, EXIT_HARNESS)) return EXIT_HARNESS
   await prepareKernels(jobs, preparing)
   const start = performance.now()
   const results = await run(matrix, jobs, { values, kept, preparing })
@@ -48,7 +47,7 @@ export const test = command('test', TEST_FLAGS, async ({ values, operands }, sig
   const durationMs = performance.now() - start
   const { passed, failed, notRun } = totals(tests)
   print(tapComment(`${passed} passed, ${failed} failed, ${notRun} not run in ${showTime(durationMs)}`))
-  return reports.write(results, durationMs, exitCode) ? exitCode : EXIT_HARNESS
+  return reports.write(matrix.file, results, durationMs, exitCode) ? exitCode : EXIT_HARNESS
 })
 
 interface Surroundings {
@@ -81,6 +80,10 @@ function run(
     onResult: result => print(tapResult(++count, result)),
     onMachine: result => print(tapComment(machineLine(result))),
   })
+}
+
+function isRun(values: Values): boolean {
+  return !values.list && !values['dry-run']
 }
 
 function matrixOperand(operands: readonly string[]): string {

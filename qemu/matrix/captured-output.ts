@@ -4,8 +4,9 @@ import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import type { Output } from './expectation.js'
 
-/** Of what is kept: the last. */
+/** Of what is kept, the last: to be searched, and then to be shown. */
 const LIMIT_BYTES = 4 * 1024 * 1024
+const SHOWN_CHARACTERS = 64 * 1024
 
 export class CapturedOutput extends Writable {
   readonly #fd: number | undefined
@@ -46,4 +47,9 @@ export class CapturedOutput extends Writable {
     if (this.#fd !== undefined) closeSync(this.#fd)
     done(error)
   }
+}
+
+/** The end of it: a matrix may have thousands of tests. */
+export function lastPart({ text, isCut }: Output): Output {
+  return { text: text.slice(-SHOWN_CHARACTERS), isCut: isCut || text.length > SHOWN_CHARACTERS }
 }

@@ -60,7 +60,8 @@ function problem(result: TestResult): string {
   const { status, reason = '', outcome, kernelLog, console, repeat } = result
   const log = kernelLog.lines.length === 0 ? [] : ["the kernel's log:", ...kernelLog.lines]
   const tail = console.length === 0 ? [] : ['the console:', ...console]
-  const text = [reason, ...log, ...tail, `again: ${repeat}`].join('\n')
+  const again = repeat === undefined ? [] : [`again: ${repeat}`]
+  const text = [reason, ...log, ...tail, ...again].join('\n')
   const attributes = { type: outcome?.kind ?? status, message: reason }
   return textElement(isError(result) ? 'error' : 'failure', attributes, text)
 }

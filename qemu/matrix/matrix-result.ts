@@ -19,8 +19,8 @@ export interface TestResult {
   readonly kernelLog: KernelLog
   /** The last lines of the console, oldest first. */
   readonly console: readonly string[]
-  /** For a shell: does the same once more, in a machine of its own. */
-  readonly repeat: string
+  /** For a shell: does the same once more, in a machine of its own. Undefined until that is known. */
+  readonly repeat: string | undefined
 }
 
 export interface MachineResult {
@@ -38,7 +38,7 @@ export interface MachineResult {
 const NOTHING: Output = { text: '', isCut: false }
 const EXIT_FAILED = 1
 
-export function notRun(planned: PlannedTest, reason: string, repeat: string): TestResult {
+export function notRun(planned: PlannedTest, reason: string, repeat?: string): TestResult {
   return {
     planned,
     status: 'not-run',

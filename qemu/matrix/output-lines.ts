@@ -1,5 +1,6 @@
 // What a command has said, as reports show it: its last lines, without what only a terminal understands.
 
+import { stripVTControlCharacters } from 'node:util'
 import type { Output } from './expectation.js'
 
 const SHOWN_LINES = 40
@@ -13,12 +14,7 @@ export function outputLines({ text, isCut }: Output, count: number = SHOWN_LINES
   return isCut || shown.length < lines.length ? ['(more before)', ...shown] : shown
 }
 
-/** Without colours and other escape sequences of ECMA-48; a progress bar's last state. */
+/** Without colours and the like. */
 export function plainText(text: string): string {
-  return (
-    text
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to be removed
-      .replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])/g, '')
-      .replace(/\r+\n/g, '\n')
-  )
+  return stripVTControlCharacters(text).replace(/\r+\n/g, '\n')
 }

@@ -10,7 +10,7 @@ import { type FailOn, NO_KERNEL_LOG, type Outcome, type Stage } from '../result.
 import { consoleFindings, judgeError, runIn, type Verdict } from '../run.js'
 import type { MachineOptions, Settings } from '../settings.js'
 import type { Need } from './budget.js'
-import { CapturedOutput } from './captured-output.js'
+import { CapturedOutput, lastPart } from './captured-output.js'
 import { disappointment } from './expectation.js'
 import type { KeptFiles } from './kept-files.js'
 import { type MachineResult, notRun, type TestResult } from './matrix-result.js'
@@ -147,8 +147,8 @@ class MachineRun {
       reason,
       durationMs: performance.now() - start,
       outcome,
-      stdout: seen.stdout,
-      stderr: seen.stderr,
+      stdout: lastPart(seen.stdout),
+      stderr: lastPart(seen.stderr),
       kernelLog,
       console,
       repeat,

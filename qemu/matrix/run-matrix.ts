@@ -5,6 +5,7 @@ import { formatDuration } from '../../src/cli/duration.js'
 import { type Budget, runWithin } from './budget.js'
 import type { KeptFiles } from './kept-files.js'
 import { type MachineResult, notRun, type TestResult } from './matrix-result.js'
+import type { PlannedMachine } from './plan.js'
 import { type MachineJob, runMachine } from './run-machine.js'
 
 export interface RunMatrixOptions {
@@ -56,14 +57,14 @@ export async function runMatrix(
 }
 
 /** Every test as one that has not been run, for the time until it has. */
-export function unfinishedResults(jobs: readonly MachineJob[], reason: string): MachineResult[] {
-  return jobs.map(({ planned, tests }) => ({
+export function unfinishedResults(machines: readonly PlannedMachine[]): MachineResult[] {
+  return machines.map(planned => ({
     planned,
     startedAt: new Date().toISOString(),
     durationMs: 0,
     machine: undefined,
     flakes: [],
     stages: [],
-    tests: tests.map(({ planned, repeat }) => notRun(planned, reason, repeat)),
+    tests: planned.tests.map(test => notRun(test, 'cpu-vm test has not ended, or was killed')),
   }))
 }
