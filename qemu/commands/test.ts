@@ -6,7 +6,7 @@ import { dirname, resolve } from 'node:path'
 import { EXIT_HARNESS, signalExitCode } from '../../src/cli/exit-codes.js'
 import { parseFlags } from '../../src/cli/flags.js'
 import { UsageError } from '../../src/errors.js'
-import { quoteWord } from '../../src/ssh/quote.js'
+import { quoteLine } from '../../src/ssh/quote.js'
 import { describeMachine } from '../dry-run.js'
 import { COMMAND_FLAGS, RUN_FLAGS, TEST_FLAGS } from '../flags.js'
 import { type Budget, hostBudget } from '../matrix/budget.js'
@@ -123,9 +123,7 @@ function warnOfBudget(jobs: readonly MachineJob[], budget: Budget): void {
 /** As `cpu-vm run -dry-run`, for each machine. */
 async function describeJobs(jobs: readonly MachineJob[]): Promise<string> {
   const texts = jobs.map(async ({ planned, options, tests }) => {
-    const lines = tests.map(({ planned: { test } }) =>
-      ['cpu', 'NAME', ...test.command].map(quoteWord).join(' '),
-    )
+    const lines = tests.map(({ planned: { test } }) => quoteLine(['cpu', 'NAME', ...test.command]))
     return `# ${planned.id}\n${await describeMachine(options)}${lines.join('\n')}\n`
   })
   return (await Promise.all(texts)).join('\n')
