@@ -56,8 +56,8 @@ class MachineRun {
   readonly #stages: Stage[] = []
   readonly #flakes: string[] = []
   readonly #results: TestResult[] = []
+  readonly #name = freeName()
   #machine: Machine | undefined
-  #name = freeName()
 
   constructor(job: MachineJob, around: Surroundings) {
     this.#job = job
@@ -94,11 +94,10 @@ class MachineRun {
   }
 
   async #boot(): Promise<void> {
-    const { planned, options } = this.#job
-    const { signal, kept, onMessage, onStage } = this.#around
+    const { signal, onMessage, onStage } = this.#around
     signal.throwIfAborted()
     this.#machine = await startMachine({
-      ...options,
+      ...this.#job.options,
       name: this.#name,
       signal,
       onMessage,
@@ -107,7 +106,7 @@ class MachineRun {
         onStage(stage, ms)
       },
       onFlake: reason => this.#flakes.push(reason),
-      onFailed: directory => kept.keep(planned, directory),
+      onFailed: directory => this.#keepFiles(directory),
     })
   }
 
@@ -182,11 +181,15 @@ class MachineRun {
   async #stop(): Promise<void> {
     const machine = this.#machine
     if (machine === undefined) return
+    this.#keepFiles(machine.directory)
+    await machine.stop().catch(error => this.#around.onMessage(`cannot stop it: ${describeError(error)}`))
+  }
+
+  #keepFiles(directory: string): void {
     try {
-      this.#around.kept.keep(this.#job.planned, machine.directory)
-      await machine.stop()
+      this.#around.kept.keep(this.#job.planned, directory)
     } catch (error) {
-      this.#around.onMessage(`the machine's end: ${describeError(error)}`)
+      this.#around.onMessage(`cannot keep its console: ${describeError(error)}`)
     }
   }
 }

@@ -1,6 +1,7 @@
 // All machines of a matrix, at a time as many as there is room for, until all have ended, the time is over, or the first
 // test has failed where that is to be the end.
 
+import { setMaxListeners } from 'node:events'
 import { formatDuration } from '../../src/cli/duration.js'
 import { type Budget, runWithin } from './budget.js'
 import type { KeptFiles } from './kept-files.js'
@@ -29,6 +30,8 @@ export async function runMatrix(
   const { budget, timeoutMs, failFast, kept, onMessage, onStage } = options
   const over = new AbortController()
   const signal = AbortSignal.any([options.signal, over.signal])
+  // Each machine listens to it.
+  setMaxListeners(0, signal)
   const tooLate = () =>
     over.abort(new Error(`the matrix has not ended after ${formatDuration(timeoutMs ?? 0)}`))
   const timer = timeoutMs === undefined ? undefined : setTimeout(tooLate, timeoutMs)
