@@ -7,8 +7,8 @@ import type { TomlTable } from './toml-file.js'
 
 export interface FileValue {
   readonly value: unknown
-  /** `FILE:LINE` */
-  readonly place: string
+  /** `FILE:LINE`, which takes a moment to find. */
+  readonly place: () => string
 }
 
 /** The flags that a file may give. */
@@ -23,7 +23,7 @@ export function takeFlags(table: TomlTable, flags: FlagTable): Map<string, FileV
   for (const [name, flag] of Object.entries(fileFlags(flags))) {
     const isThere = table.has(name)
     const value = takeFlag(table, name, flag)
-    if (isThere) taken.set(name, { value, place: table.place(name) })
+    if (isThere) taken.set(name, { value, place: () => table.place(name) })
   }
   return taken
 }

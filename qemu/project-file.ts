@@ -60,7 +60,7 @@ export function resolveSettings<T extends FlagTable>(
       return [name, { value: text, origin: { kind: 'environment', variable } }]
     const found = project?.values.get(name)
     if (found === undefined) return [name, { value, origin: { kind: 'default' } }]
-    return [name, { value: found.value, origin: { kind: 'file', place: found.place } }]
+    return [name, { value: found.value, origin: { kind: 'file', place: found.place() } }]
   })
   return new Map(settings)
 }
