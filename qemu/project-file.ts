@@ -2,9 +2,10 @@
 // root of the repository or of the file system. Its keys are flags of `start`, `run` and `exec`; what is not given by a
 // flag, or by the environment variable that means the same, is taken from there.
 
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { FlagTable, FlagValues, ParsedFlags } from '../src/cli/flags.js'
+import { UsageError } from '../src/errors.js'
 import { type FileValue, takeFlags } from './file-values.js'
 import { readTomlFile } from './toml-file.js'
 
@@ -32,6 +33,7 @@ export interface Setting {
 export function findProject(flags: FlagTable, from: string = process.cwd()): Project | undefined {
   const file = findProjectFile(from)
   if (file === undefined) return undefined
+  checkOwner(file)
   const table = readTomlFile(file)
   const values = takeFlags(table, flags)
   table.close()
@@ -43,6 +45,19 @@ function findProjectFile(directory: string): string | undefined {
   if (existsSync(file)) return file
   const isTop = existsSync(join(directory, '.git')) || dirname(directory) === directory
   return isTop ? undefined : findProjectFile(dirname(directory))
+}
+
+/** It can name arguments of QEMU: it must not be another's who put it in the way, as in /tmp. */
+function checkOwner(file: string): void {
+  const { mode, uid } = statSync(file)
+  const isOpen = (mode & 0o002) !== 0
+  const isForeign = uid !== 0 && uid !== process.geteuid?.()
+  const isInOpenDirectory = (statSync(dirname(file)).mode & 0o002) !== 0
+  if (!isOpen && !(isForeign && isInOpenDirectory)) return
+  throw new UsageError(
+    `${file} can be changed by others, or is theirs`,
+    'remove it, or chown it to yourself and chmod o-w',
+  )
 }
 
 /** Each flag of a command with its value and where that is from. */

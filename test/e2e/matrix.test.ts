@@ -122,7 +122,7 @@ t.test('each way in which a test can end', async t => {
     message('good/never runs'),
     'not run: there is no machine to rely on since "is killed": the machine died: QEMU was killed by SIGKILL',
   )
-  t.match(message('broken/panic'), /kernel panicked.*, and panic is expected/, 'one at boot is another')
+  t.match(message('broken/panic'), /kernel panicked/, 'one at boot is not what was expected')
   t.match(tap, /^# 3 passed, 7 failed, 1 not run in/m)
 
   const junit = readFileSync(join(directory, 'junit.xml'), 'utf8')
@@ -164,7 +164,7 @@ two = {}
 [[test]]
 name = "where"
 command = "pwd; grep MemTotal /proc/meminfo"
-stdout = 'MemTotal: +3\\d{5} kB'
+stdout = 'MemTotal: +[34]\\d{5} kB'
 [[test]]
 name = "fails"
 command = "exit 1"

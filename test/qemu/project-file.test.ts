@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { fileFlags } from '../../qemu/file-values.js'
@@ -27,6 +27,21 @@ t.test('the nearest file upward, and not beyond the repository', async t => {
   t.equal(findProject(RUN_FLAGS, below)?.values.get('memory')?.value, 600)
   mkdirSync(join(below, '.git'))
   t.equal(findProject(RUN_FLAGS, below), undefined)
+})
+
+t.test('none that somebody else has put in the way', async t => {
+  const directory = temporaryDirectory(t)
+  const file = join(directory, 'cpu-vm.toml')
+  const refused = { name: 'UsageError', message: `${file} can be changed by others, or is theirs` }
+  writeFileSync(file, 'memory = 500\n')
+  chmodSync(directory, 0o1777)
+  t.ok(findProject(RUN_FLAGS, directory), 'ours, where others may write')
+  chownSync(file, 65534, 65534)
+  t.throws(() => findProject(RUN_FLAGS, directory), refused)
+  chmodSync(directory, 0o755)
+  t.ok(findProject(RUN_FLAGS, directory), "theirs, where it is theirs: a CI's files seldom are ours")
+  chmodSync(file, 0o666)
+  t.throws(() => findProject(RUN_FLAGS, directory), refused)
 })
 
 t.test('flag before environment before file before default', async t => {
