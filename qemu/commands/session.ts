@@ -16,7 +16,7 @@ export async function runSessionIn(
   machine: string,
   { namespace, fstab, v }: SessionFlags,
   command: readonly string[],
-  options: Pick<ClientOptions, 'signal' | 'onStart'>,
+  options: Partial<ClientOptions>,
 ): Promise<ProgramEnd> {
   const { runProgram, clientOptions } = await client()
   const flags = [

@@ -17,7 +17,9 @@ const commands: readonly Command[] = Object.entries(HELP).map(([name, { table, t
 
 /** What a guest's kernel is started with, for `-append TEXT`. */
 export const KERNEL_COMMAND_LINE =
-  commandLine([boot({ image: '', initrd: '', append: 'TEXT' }), serialConsole({ log: '', socket: '' })]).at(-1) ?? ''
+  commandLine([boot({ image: '', initrd: '', append: 'TEXT' }), serialConsole({ log: '', socket: '' })]).at(
+    -1,
+  ) ?? ''
 
 export const CPU_VM_MANUAL: Manual = {
   name: 'cpu-vm',
