@@ -2,8 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError } from '../src/cli/main.js'
-import type { ProgramEnd } from '../src/client/session.js'
 import { CpuError } from '../src/errors.js'
+import type { ProgramEnd } from '../src/ssh/program-end.js'
 import { consoleLines } from './console-log.js'
 import { type Finding, findings } from './kernel-findings.js'
 import { freeName, type Machine, startMachine } from './machine.js'
