@@ -179,7 +179,12 @@ async function runIn(machine: Machine, options: RunOptions): Promise<Verdict> {
   const kernelLog = answer === undefined ? undefined : kernelLogOf(answer)
   if (ending.how === 'ended' && kernelLog !== undefined)
     return verdict(judge(ending.command, findings(atBoot), kernelLog, options.failOn), kernelLog)
-  return verdict(judgeLoss(ending, kernelLog !== undefined, options), kernelLog)
+  const { outcome, message } = judgeLoss(ending, kernelLog !== undefined, options)
+  const known = kernelLog ?? consoleLog()
+  // What is broken in the kernel is often why nothing ends.
+  const cause = known.findings.find(({ kind }) => kind === 'oops' || kind === 'out-of-memory')
+  const told = cause === undefined ? message : `${message}; its kernel logged: ${cause.text}`
+  return verdict({ outcome, message: told }, known)
 }
 
 /** Whatever comes first ends the session, too. */
