@@ -15,7 +15,7 @@ export interface MachineEnd {
   readonly message: string
 }
 
-/** QEMU closes its end of a share when it ends: its own end, which says more, is seen within this time. */
+/** When QEMU ends, virtiofsd does, without complaint: QEMU's own end, which says more, is seen within this time. */
 const QEMU_FIRST_MS = 500
 
 /** Resolves when QEMU or one of the virtiofsds has ended. */
@@ -24,22 +24,12 @@ export function machineEnd(
   qemu: Daemon,
   virtiofsds: readonly Virtiofsd[],
 ): Promise<MachineEnd> {
-  let firstShareEnd: MachineEnd | undefined
-  const qemuEnd = qemu.ended.then(end => {
-    const described = describeEnd(directory, end)
-    // QEMU gives up where a share that it is to connect to is gone.
-    return described.kind === 'qemu' && end.code !== null ? (firstShareEnd ?? described) : described
-  })
+  const qemuEnd = qemu.ended.then(end => describeEnd(directory, end))
   const shareEnds = virtiofsds.map(async ({ daemon, share, logFile }) => {
-    await daemon.ended
+    const { code } = await daemon.ended
     const said = lastLine(logFile) ?? 'it said nothing'
-    const shareEnd = {
-      kind: 'virtiofsd',
-      message: `virtiofsd for share ${share.tag} ended: ${said}`,
-    } as const
-    firstShareEnd ??= shareEnd
-    const ownEnd = sleep(QEMU_FIRST_MS, shareEnd, { ref: false })
-    return Promise.race([qemuEnd, ownEnd])
+    const end = { kind: 'virtiofsd', message: `virtiofsd for share ${share.tag} ended: ${said}` } as const
+    return code === 0 ? Promise.race([qemuEnd, sleep(QEMU_FIRST_MS, end, { ref: false })]) : end
   })
   return Promise.race([qemuEnd, ...shareEnds])
 }

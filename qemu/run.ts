@@ -191,7 +191,12 @@ export async function runIn(
   const kernelLog = answer === undefined ? undefined : kernelLogOf(answer)
   if (ending.how === 'ended' && kernelLog !== undefined)
     return verdict(judge(ending.command, atBoot, kernelLog, options.failOn), kernelLog)
-  return verdict(judgeLoss(ending, kernelLog !== undefined, options), kernelLog)
+  const { outcome, message } = judgeLoss(ending, kernelLog !== undefined, options)
+  const known = kernelLog ?? consoleLog()
+  // What is broken in the kernel is often why nothing ends.
+  const cause = known.findings.find(({ kind }) => kind === 'oops' || kind === 'out-of-memory')
+  const told = cause === undefined ? message : `${message}; its kernel logged: ${cause.text}`
+  return verdict({ outcome, message: told }, known)
 }
 
 /** What is wrong so far. */
