@@ -59,8 +59,8 @@ export function machineFiles(directory: string) {
 }
 
 /**
- * Makes the directory of a new machine, with its first state. Throws UsageError for a name that cannot be one, and CpuError
- * ERR_CPU_VM_NAME_TAKEN while there is a machine of that name.
+ * Makes the directory of a new machine, with its first state. Throws UsageError for a name that cannot be one, and
+ * CpuError ERR_CPU_VM_NAME_TAKEN while there is a machine of that name.
  */
 export async function createMachineDirectory(
   name: string,

@@ -2,8 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError } from '../src/cli/main.js'
-import type { ProgramEnd } from '../src/client/session.js'
 import { CpuError } from '../src/errors.js'
+import type { ProgramEnd } from '../src/ssh/program-end.js'
 import { consoleLines } from './console-log.js'
 import { type Finding, findings } from './kernel-findings.js'
 import { freeName, type Machine, startMachine } from './machine.js'
@@ -191,7 +191,12 @@ export async function runIn(
   const kernelLog = answer === undefined ? undefined : kernelLogOf(answer)
   if (ending.how === 'ended' && kernelLog !== undefined)
     return verdict(judge(ending.command, atBoot, kernelLog, options.failOn), kernelLog)
-  return verdict(judgeLoss(ending, kernelLog !== undefined, options), kernelLog)
+  const { outcome, message } = judgeLoss(ending, kernelLog !== undefined, options)
+  const known = kernelLog ?? consoleLog()
+  // What is broken in the kernel is often why nothing ends.
+  const cause = known.findings.find(({ kind }) => kind === 'oops' || kind === 'out-of-memory')
+  const told = cause === undefined ? message : `${message}; its kernel logged: ${cause.text}`
+  return verdict({ outcome, message: told }, known)
 }
 
 /** What is wrong so far. */

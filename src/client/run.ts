@@ -14,12 +14,13 @@ import {
   STRICT_VARIABLE,
   type Strictness,
 } from '../ssh/exec-request.js'
+import type { ProgramEnd } from '../ssh/program-end.js'
 import { quoteCommand } from '../ssh/quote.js'
 import { formatAddress } from '../transport/address.js'
 import { type Connection, connectTo } from './connection.js'
 import type { Destination } from './destination.js'
 import { createNonce, type FileOffer, FileService, type OfferedFiles } from './file-service.js'
-import { type ProgramEnd, runSession, type SessionStreams } from './session.js'
+import { runSession, type SessionStreams } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
 export interface ClientOptions extends SessionStreams {

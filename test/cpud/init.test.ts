@@ -161,6 +161,9 @@ t.test('as process 1 of namespaces', async t => {
     t.match(await next(), { event: 'warning', message: /ENOENT.*\/nope\.ko/ })
     const ready = await next()
     t.match(ready, { event: 'ready', kernel: String, uptimeMs: Number, listening: ['vsock/3:17010'] })
+    master.write('{"request":"kernel-log"}\n')
+    const taints = { before: Number, now: Number }
+    t.match(await next(), { event: 'kernel-log', lines: Array, omitted: 0, overrun: false, taints })
     master.write(`{"request":"${request}"}\n`)
     const [code, endedBy] = await ended
     // unshare(1) ends as its child did.
