@@ -15,7 +15,7 @@ export interface MachineEnd {
   readonly message: string
 }
 
-/** QEMU closes its end of a share when it ends: its own end, which says more, is seen within this time. */
+/** When QEMU ends, virtiofsd does, without complaint: QEMU's own end, which says more, is seen within this time. */
 const QEMU_FIRST_MS = 500
 
 /** Resolves when QEMU or one of the virtiofsds has ended. */
@@ -26,11 +26,10 @@ export function machineEnd(
 ): Promise<MachineEnd> {
   const qemuEnd = qemu.ended.then(end => describeEnd(directory, end))
   const shareEnds = virtiofsds.map(async ({ daemon, share, logFile }) => {
-    await daemon.ended
+    const { code } = await daemon.ended
     const said = lastLine(logFile) ?? 'it said nothing'
-    const message = `virtiofsd for share ${share.tag} ended: ${said}`
-    const ownEnd = sleep(QEMU_FIRST_MS, { kind: 'virtiofsd', message } as const, { ref: false })
-    return Promise.race([qemuEnd, ownEnd])
+    const end = { kind: 'virtiofsd', message: `virtiofsd for share ${share.tag} ended: ${said}` } as const
+    return code === 0 ? Promise.race([qemuEnd, sleep(QEMU_FIRST_MS, end, { ref: false })]) : end
   })
   return Promise.race([qemuEnd, ...shareEnds])
 }

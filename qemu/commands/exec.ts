@@ -10,7 +10,9 @@ export const exec = projectCommand('exec', EXEC_FLAGS, async ({ values, operands
   const [name, ...rest] = operands
   if (name === undefined)
     throw new UsageError('no machine is named', 'for example: cpu-vm exec v -- uname -r')
-  findRunning(name)
+  const { cid, tcpPort } = findRunning(name).state
+  if (cid === undefined && tcpPort === undefined)
+    throw new UsageError(`no command gets into ${name}, which has -net none`, `use cpu-vm console ${name}`)
   const { timeout } = values
   const over = new AbortController()
   const interrupt = () => over.abort(signal.reason)

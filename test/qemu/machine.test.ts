@@ -102,16 +102,22 @@ t.test('a virtiofsd that dies is told as such', async t => {
   t.notOk(processes(state).some(isAlive))
 })
 
-t.test('start leaves a machine behind on purpose, and stop finds it', async t => {
-  const runtime = privateRuntime(t)
-  t.equal(await cpuVm('start', '-name', 'kept'), 0)
-  const state = readState(join(runtime, 'kept'))!
-  t.ok(processes(state).every(isAlive))
-  t.notOk(isAlive(state.launcher))
-  t.equal(await cpuVm('stop', 'kept'), 0)
-  t.notOk(processes(state).some(isAlive))
-  t.notOk(existsSync(join(runtime, 'kept')))
-})
+t.test(
+  'start leaves a machine behind on purpose, and stop finds it, also one that nothing leads to',
+  async t => {
+    const runtime = privateRuntime(t)
+    t.equal(await cpuVm('start', '-name', 'kept', '-net', 'none', '-qemu-arg', '-name', '-qemu-arg', 'x'), 0)
+    const state = readState(join(runtime, 'kept'))!
+    t.notOk(state.cid ?? state.tcpPort)
+    t.equal(await cpuVm('exec', 'kept', '--', 'true'), 2)
+    t.match(readFileSync(machineFiles(join(runtime, 'kept')).qemuLog, 'utf8'), / -name x$/m)
+    t.ok(processes(state).every(isAlive))
+    t.notOk(isAlive(state.launcher))
+    t.equal(await cpuVm('stop', 'kept'), 0)
+    t.notOk(processes(state).some(isAlive))
+    t.notOk(existsSync(join(runtime, 'kept')))
+  },
+)
 
 t.test('SIGINT while it boots: 130, and nothing is left', async t => {
   const runtime = privateRuntime(t)
