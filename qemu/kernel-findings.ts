@@ -27,6 +27,8 @@ const SIGNS: readonly (readonly [FindingKind, RegExp])[] = [
   ['warning', /^rcu: .*(?:stall|starved)/],
 ]
 
+const SHOWN_LINES = 20
+
 /** What the lines tell, in their order. */
 export function findings(lines: readonly string[]): Finding[] {
   return lines.flatMap(line => {
@@ -34,4 +36,12 @@ export function findings(lines: readonly string[]): Finding[] {
     const kind = SIGNS.find(([, pattern]) => pattern.test(text))?.[0]
     return kind === undefined ? [] : [{ kind, text }]
   })
+}
+
+/** For people: from where the kernel says what is wrong, or else the end. */
+export function excerpt(lines: readonly string[], count: number = SHOWN_LINES): readonly string[] {
+  const kinds = lines.map(line => findings([line])[0]?.kind)
+  const worst = kinds.findIndex(kind => kind !== undefined && kind !== 'warning')
+  const start = worst < 0 ? kinds.indexOf('warning') : worst
+  return start < 0 ? lines.slice(-count) : lines.slice(start, start + count)
 }

@@ -7,14 +7,12 @@ import { UsageError } from '../../src/errors.js'
 import { quoteLine, quoteWord } from '../../src/ssh/quote.js'
 import { describeMachine } from '../dry-run.js'
 import { machineOptions, RUN_FLAGS } from '../flags.js'
-import { findings } from '../kernel-findings.js'
+import { excerpt } from '../kernel-findings.js'
 import { NO_KERNEL_LOG, type RunRecord } from '../result.js'
 import { runOnce } from '../run.js'
 import { type Flags, projectCommand, reporting } from './command.js'
 import { print, say, showConsole } from './output.js'
 import { checkSessionFlags, runSessionIn } from './session.js'
-
-const SHOWN_LINES = 20
 
 export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
   const { values, operands } = flags
@@ -55,12 +53,6 @@ function report({ outcome, message, kernelLog, console }: RunRecord): void {
   }
   say(message)
   if (outcome.kind !== 'interrupted') showConsole(excerpt(console))
-}
-
-/** From where the kernel says what is wrong, or else the end. */
-function excerpt(lines: readonly string[]): readonly string[] {
-  const start = lines.findIndex(line => findings([line]).some(({ kind }) => kind !== 'warning'))
-  return start < 0 ? lines.slice(-SHOWN_LINES) : lines.slice(start, start + SHOWN_LINES)
 }
 
 /** For a shell, in this directory, with the kernel that was booted and the mounts of the environment. */

@@ -1,7 +1,7 @@
 // JUnit's XML as CI servers read it (the schema of Jenkins' xUnit plug-in): a test suite for each machine, with a
 // failure or an error for everything that has not passed.
 
-import type { MachineResult, TestResult } from './matrix-result.js'
+import { kernelWords, type MachineResult, type TestResult } from './matrix-result.js'
 import { outputLines, plainText } from './output-lines.js'
 
 export function junitReport(file: string, machines: readonly MachineResult[], durationMs: number): string {
@@ -57,11 +57,11 @@ function testCase(machineId: string, result: TestResult): string {
 }
 
 function problem(result: TestResult): string {
-  const { status, reason = '', outcome, kernelLog, console, repeat } = result
-  const log = kernelLog.lines.length === 0 ? [] : ["the kernel's log:", ...kernelLog.lines]
-  const tail = console.length === 0 ? [] : ['the console:', ...console]
+  const { status, reason = '', outcome, repeat } = result
+  const kernel = kernelWords(result)
+  const log = kernel.length === 0 ? [] : ['the kernel:', ...kernel]
   const again = repeat === undefined ? [] : [`again: ${repeat}`]
-  const text = [reason, ...log, ...tail, ...again].join('\n')
+  const text = [reason, ...log, ...again].join('\n')
   const attributes = { type: outcome?.kind ?? status, message: reason }
   return textElement(isError(result) ? 'error' : 'failure', attributes, text)
 }

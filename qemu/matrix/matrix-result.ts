@@ -1,6 +1,7 @@
 // What came of a matrix: of each test exactly one result. tap.ts, junit.ts and json-report.ts write it down.
 
 import { EXIT_HARNESS } from '../../src/cli/exit-codes.js'
+import { excerpt } from '../kernel-findings.js'
 import { type KernelLog, NO_KERNEL_LOG, type Outcome, type RunRecord, type Stage } from '../result.js'
 import type { Output } from './expectation.js'
 import type { PlannedMachine, PlannedTest } from './plan.js'
@@ -33,6 +34,11 @@ export interface MachineResult {
   readonly flakes: readonly string[]
   readonly stages: readonly Stage[]
   readonly tests: readonly TestResult[]
+}
+
+/** The part of what the kernel said meanwhile, or of the console where there was no test yet, that tells most. */
+export function kernelWords({ kernelLog, console }: TestResult): readonly string[] {
+  return excerpt(kernelLog.source === 'none' ? console : kernelLog.lines)
 }
 
 const NOTHING: Output = { text: '', isCut: false }

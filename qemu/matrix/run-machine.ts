@@ -6,7 +6,7 @@ import { runSessionIn, type SessionFlags } from '../commands/session.js'
 import type { Finding } from '../kernel-findings.js'
 import { freeName, type Machine, startMachine } from '../machine.js'
 import { MachineError } from '../machine-error.js'
-import { type FailOn, NO_KERNEL_LOG, type Outcome, type Stage } from '../result.js'
+import { type FailOn, NO_KERNEL_LOG, type Stage } from '../result.js'
 import { consoleFindings, judgeError, runIn, type Verdict } from '../run.js'
 import type { MachineOptions, Settings } from '../settings.js'
 import type { Need } from './budget.js'
@@ -116,7 +116,7 @@ class MachineRun {
     for (const test of this.#job.tests) {
       const verdict = await this.#runTest(machine, test, atBoot)
       this.#around.signal.throwIfAborted()
-      if (!isLost(verdict.outcome)) continue
+      if (!isLost(verdict, test.failOn)) continue
       const { name } = test.planned.test
       this.#giveUp(`there is no machine to rely on since ${JSON.stringify(name)}: ${verdict.message}`)
       return
@@ -195,7 +195,8 @@ class MachineRun {
 }
 
 /** Whether the machine is gone, or nothing that it says from now on can be relied on. */
-function isLost(outcome: Outcome): boolean {
+function isLost({ outcome, kernelLog }: Verdict, failOn: FailOn): boolean {
+  if (failOn.oops && kernelLog.findings.some(({ kind }) => kind === 'oops')) return true
   switch (outcome.kind) {
     case 'exit':
     case 'signal':

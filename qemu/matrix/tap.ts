@@ -1,7 +1,7 @@
 // The Test Anything Protocol, version 14 (testanything.org): the plan first, so that an end before the end is a
 // failure; then each test as it ends, with what went wrong as YAML.
 
-import type { TestResult } from './matrix-result.js'
+import { kernelWords, type TestResult } from './matrix-result.js'
 import { outputLines } from './output-lines.js'
 
 export function tapStart(count: number): string {
@@ -20,23 +20,18 @@ export function tapResult(number: number, result: TestResult): string {
 }
 
 function diagnostics(result: TestResult): Record<string, unknown> {
-  const { status, reason, outcome, durationMs, stdout, stderr, kernelLog, console, repeat } = result
+  const { status, reason, outcome, durationMs, stdout, stderr, repeat } = result
   if (status === 'not-run') return { message: reason, repeat }
-  const isOwnEnd = outcome?.kind === 'exit' || outcome?.kind === 'signal'
   return {
     message: reason,
     outcome: outcome?.kind,
     duration_ms: Math.round(durationMs),
     stdout: outputLines(stdout),
     stderr: outputLines(stderr),
-    kernel_log: kernelLog.lines.slice(-SHOWN_LINES),
-    // What the guest says to the end of a command is in its log already.
-    console: isOwnEnd ? [] : console.slice(-SHOWN_LINES),
+    kernel: kernelWords(result),
     repeat,
   }
 }
-
-const SHOWN_LINES = 20
 
 /** Scalars and lists of them; JSON's strings are YAML's. */
 function yamlBlock(facts: Readonly<Record<string, unknown>>): string {

@@ -80,6 +80,11 @@ t.test('paths are as seen from the file', async t => {
   t.equal(accel, 'tcg')
 })
 
+t.test('no flag with a path was forgotten', async t => {
+  for (const [name, { placeholder, located }] of Object.entries(fileFlags(RUN_FLAGS)))
+    t.equal(located !== undefined, /FILE|DIR/.test(placeholder ?? ''), name)
+})
+
 t.test('mistakes are told with their place', async t => {
   const directory = temporaryDirectory(t)
   const file = join(directory, 'cpu-vm.toml')

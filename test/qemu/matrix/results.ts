@@ -60,7 +60,7 @@ export const AWKWARD = [
     status: 'failed',
     reason: "the guest's kernel panicked",
     outcome: { kind: 'panic', phase: 'command' },
-    kernelLog: { ...NO_KERNEL_LOG, lines: ['Kernel panic - not syncing: x'] },
+    kernelLog: { ...NO_KERNEL_LOG, source: 'console', lines: ['Kernel panic - not syncing: x'] },
     console: ['[    1.0] Kernel panic - not syncing: x'],
   }),
   testResult('never', { status: 'not-run', reason: 'not run: the machine died', outcome: undefined }),

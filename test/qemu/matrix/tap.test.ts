@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
 import { tapComment, tapResult, tapStart } from '../../../qemu/matrix/tap.js'
+import { NO_KERNEL_LOG } from '../../../qemu/result.js'
 import { packageRoot } from '../../../src/version.js'
 import { AWKWARD, testResult } from './results.js'
 
@@ -20,7 +21,8 @@ t.test('a test that passes, and one that does not', async t => {
     reason: 'the command ended with exit code 3, and 0 is expected',
     outcome: { kind: 'exit', exitCode: 3 },
     stdout: { text: 'one\ntwo\n', isCut: false },
-    console: ['not shown'],
+    kernelLog: { ...NO_KERNEL_LOG, source: 'guest' },
+    console: ['of an earlier test'],
   })
   t.equal(
     tapResult(2, failed),
@@ -58,7 +60,7 @@ t.test('a parser of TAP sees what is meant, whatever is said', async t => {
     stdout: ['(more before)', 'bold]]>', '---', '...', 'ok 1\x85\u2028x'],
     stderr: ['ü \u{1f600} \uffff'],
   })
-  t.match(asserts[2]?.['diag'], { console: [/Kernel panic/], kernel_log: [/Kernel panic/] })
+  t.match(asserts[2]?.['diag'], { kernel: [/Kernel panic/] })
   const complete = events.find(([event]) => event === 'complete')?.[1]
   t.match(complete, { count: 5, pass: 1, fail: 4, ok: false, bailout: false })
 })
