@@ -6,7 +6,7 @@ import path from 'node:path'
 import t, { type Test } from 'tap'
 import { findKernel } from '../../qemu/index.js'
 import { append, type Board, boardImage, startBoard } from '../fixtures/board.js'
-import { cpu, eventually, startCpu } from '../fixtures/cpu-command.js'
+import { cpu, startCpu } from '../fixtures/cpu-command.js'
 
 const image = await boardImage(t, await findKernel())
 
@@ -18,7 +18,7 @@ async function said(board: Board, ...command: string[]): Promise<string> {
 
 const sh = (board: Board, script: string) => said(board, 'bash', '-c', script)
 
-t.test('an address by DHCP, sessions, orphans, a disk, and the end by a signal', async t => {
+t.test('an address by DHCP, sessions, a disk, and the end by a signal', async t => {
   const disk = path.join(image.directory, 'disk')
   execFileSync('mke2fs', ['-q', '-t', 'ext4', disk, '16M'])
   const board = await startBoard(t, image, {
@@ -41,7 +41,6 @@ t.test('an address by DHCP, sessions, orphans, a disk, and the end by a signal',
     'the default route',
   )
   await expectMounts(t, board)
-  await expectReaping(t, board)
   await writeToDisk(t, board)
 
   // Nothing but a signal, and a session that has files open on the disk and listens to none.
@@ -91,19 +90,6 @@ async function expectMounts(t: Test, board: Board): Promise<void> {
     t.match(found, [[String, target, type]], target)
     for (const option of options) t.ok(found[0]?.[3]?.split(',').includes(option), `${target} ${option}`)
   }
-}
-
-/** Half of a thousand orphans are the sessions' own, the others process 1's, since their supervisor was killed. */
-async function expectReaping(t: Test, board: Board): Promise<void> {
-  const orphans = (count: number, seconds: number) =>
-    `for ((i = 0; i < ${count}; i++)); do ( sleep ${seconds} & ); done`
-  const sessions = [3, 4, 5, 6, 7].map(code => cpu(board, ['bash', '-c', `${orphans(100, 1)}; exit ${code}`]))
-  const killed = cpu(board, ['bash', '-c', `set -m; ${orphans(500, 20)}; kill -KILL $PPID; sleep 20`])
-  const codes = (await Promise.all(sessions)).map(({ code }) => code)
-  t.strictSame(codes, [3, 4, 5, 6, 7], 'no exit status is stolen')
-  t.equal((await killed).code, 137)
-  const left = () => sh(board, 'cat /proc/[0-9]*/stat 2>/dev/null | grep -c "(sleep)"; true')
-  t.ok(await eventually(async () => (await left()) === '0\n', 60_000), 'all are reaped')
 }
 
 /** In the mount namespace of process 1. */
