@@ -1,6 +1,6 @@
 // What this machine can do for virtual machines, each line with its remedy.
 
-import { cachedKernels, kernelCache } from './kernel.js'
+import { cachedKernels, kernelCache } from './kernel-search.js'
 import { probeKvm, probeVhostVsock, probeVirtiofsd, qemuVersion } from './probe.js'
 
 export interface Finding {

@@ -3,7 +3,6 @@
 import { defineFlags, type FlagTable, type FlagValues } from '../src/cli/flags.js'
 import type { HelpText } from '../src/cli/help.js'
 import { UsageError } from '../src/errors.js'
-import { DEBIAN_FLAVOURS } from './debian-kernel.js'
 import { parseDisk } from './disk.js'
 import type { MachineOptions, ShareOptions } from './settings.js'
 import { SHARE_CACHES } from './virtiofsd.js'
@@ -14,18 +13,29 @@ const COMMON = defineFlags({
   h: { kind: 'boolean', hidden: true, help: 'show this' },
 })
 
-const MACHINE = defineFlags({
-  name: { kind: 'string', placeholder: 'NAME', help: 'name of the machine (default: one that is free)' },
+const KERNEL = defineFlags({
   kernel: {
     kind: 'string',
     placeholder: 'FILE',
-    help: 'bzImage or vmlinux to boot (default: the newest Debian kernel in the cache)',
+    help: 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows (default: the newest Debian kernel in the cache)',
   },
   modules: {
     kind: 'string',
     placeholder: 'DIR',
     help: "the kernel's lib/modules/RELEASE (default: looked for around the kernel)",
   },
+  module: {
+    kind: 'list',
+    placeholder: 'MODULE',
+    help: 'one more kernel module for the guest, such as ext4, with what it depends on',
+  },
+})
+
+const JSON_FLAG = defineFlags({ json: { kind: 'boolean', help: 'as JSON' } })
+
+const MACHINE = defineFlags({
+  name: { kind: 'string', placeholder: 'NAME', help: 'name of the machine (default: one that is free)' },
+  ...KERNEL,
   append: { kind: 'string', placeholder: 'TEXT', help: "more of the kernel's command line" },
   memory: { kind: 'integer', placeholder: 'MIB', min: 384, help: 'memory (default 1024, nested 2048)' },
   cpus: { kind: 'integer', placeholder: 'N', min: 1, max: 255, help: 'processors (default 2, emulated 1)' },
@@ -108,7 +118,7 @@ export const EXEC_FLAGS = defineFlags({ ...SESSION, ...COMMON })
 
 export const PLAIN_FLAGS = COMMON
 
-export const LIST_FLAGS = defineFlags({ json: { kind: 'boolean', help: 'as JSON' }, ...COMMON })
+export const LIST_FLAGS = defineFlags({ ...JSON_FLAG, ...COMMON })
 
 export const CONSOLE_FLAGS = defineFlags({
   monitor: { kind: 'boolean', help: "QEMU's monitor instead, of a machine that was started with -debug" },
@@ -129,10 +139,10 @@ export const WAIT_FLAGS = defineFlags({
 export const KERNEL_FLAGS = defineFlags({
   fetch: {
     kind: 'string',
-    choices: DEBIAN_FLAVOURS,
-    placeholder: 'FLAVOUR',
-    help: 'download a Debian kernel into the cache, unless it is there: amd64, cloud-amd64, backports/amd64',
+    placeholder: 'PACKAGE',
+    help: 'download a Debian kernel into the cache, unless it is there: the newest amd64, cloud-amd64, backports/amd64 or backports/cloud-amd64, or a package, linux-image-RELEASE or linux-image-RELEASE=VERSION',
   },
+  ...JSON_FLAG,
   ...COMMON,
 })
 
@@ -208,9 +218,14 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
   kernel: {
     table: KERNEL_FLAGS,
     text: {
-      usage: 'cpu-vm kernel [flags]',
-      summary: 'Shows the kernels in the cache and what each can do, or fetches one.',
-      examples: [{ command: 'cpu-vm kernel -fetch amd64', does: "the newest of Debian's" }],
+      usage: 'cpu-vm kernel [flags] [FILE...]',
+      summary:
+        'Shows which kernels can be booted here, and what each lacks: those in the cache, in /boot, and where one was built; or those that are named. Or fetches one.',
+      examples: [
+        { command: 'cpu-vm kernel ~/src/linux', does: 'the kernel that was built there' },
+        { command: 'cpu-vm kernel -fetch amd64', does: "the newest of Debian's" },
+        { command: 'cpu-vm kernel -fetch linux-image-6.1.0-56-amd64', does: 'that one' },
+      ],
     },
   },
   doctor: {
@@ -229,6 +244,7 @@ export function machineOptions(values: FlagValues<typeof MACHINE>): MachineOptio
     name: values.name,
     kernel: values.kernel,
     modules: values.modules,
+    extraModules: values.module,
     append: values.append,
     memoryMiB: values.memory,
     cpus: values.cpus,
