@@ -120,6 +120,8 @@ export const PLAIN_FLAGS = COMMON
 
 export const LIST_FLAGS = defineFlags({ ...JSON_FLAG, ...COMMON })
 
+export const DOCTOR_FLAGS = LIST_FLAGS
+
 export const CONSOLE_FLAGS = defineFlags({
   monitor: { kind: 'boolean', help: "QEMU's monitor instead, of a machine that was started with -debug" },
   ...COMMON,
@@ -229,9 +231,9 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
     },
   },
   doctor: {
-    table: PLAIN_FLAGS,
+    table: DOCTOR_FLAGS,
     text: {
-      usage: 'cpu-vm doctor',
+      usage: 'cpu-vm doctor [flags]',
       summary: 'Shows what works on this machine, and what to do.',
       examples: [],
     },

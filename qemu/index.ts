@@ -1,7 +1,7 @@
 // The launcher's API: `import { startMachine } from 'cpu-harness/vm'`.
 
 export { type DebianFlavour, type FetchOptions, fetchDebianKernel } from './debian-kernel.js'
-export { examine, type Finding } from './doctor.js'
+export { canStart, examine, type Finding } from './doctor.js'
 export type { Kernel } from './kernel.js'
 export type { KernelFeatures, Presence } from './kernel-config.js'
 export type { Finding as KernelFinding } from './kernel-findings.js'
