@@ -10,6 +10,7 @@ import type { Command } from './commands/command.js'
 import { consoleCommand } from './commands/console.js'
 import { doctor } from './commands/doctor.js'
 import { exec } from './commands/exec.js'
+import { image } from './commands/image.js'
 import { kernel } from './commands/kernel.js'
 import { list } from './commands/list.js'
 import { log } from './commands/log.js'
@@ -32,6 +33,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   stop,
   list,
   kernel,
+  image,
   doctor,
 }
 

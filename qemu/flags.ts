@@ -148,6 +148,29 @@ export const KERNEL_FLAGS = defineFlags({
   ...COMMON,
 })
 
+export const IMAGE_FLAGS = defineFlags({
+  ...KERNEL,
+  list: { kind: 'boolean', help: 'show the files in it' },
+  o: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'write an initramfs there that needs no launcher: docs/pid1.md',
+  },
+  keys: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'with -o: who may log in, as in sshd(8) (default: your public keys in ~/.ssh)',
+  },
+  hk: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'with -o: the private host key, which is made if it is missing (default: a new one)',
+  },
+  hostname: { kind: 'string', placeholder: 'NAME', help: "with -o: the machine's name" },
+  ...JSON_FLAG,
+  ...COMMON,
+})
+
 export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly text: HelpText }>> = {
   start: {
     table: START_FLAGS,
@@ -227,6 +250,18 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
         { command: 'cpu-vm kernel ~/src/linux', does: 'the kernel that was built there' },
         { command: 'cpu-vm kernel -fetch amd64', does: "the newest of Debian's" },
         { command: 'cpu-vm kernel -fetch linux-image-6.1.0-56-amd64', does: 'that one' },
+      ],
+    },
+  },
+  image: {
+    table: IMAGE_FLAGS,
+    text: {
+      usage: 'cpu-vm image [flags]',
+      summary:
+        "Builds a guest's file system for a kernel, unless it is in the cache, and shows where it is and what its parts weigh; or writes one for a machine of your own.",
+      examples: [
+        { command: 'cpu-vm image -list', does: 'the files in it' },
+        { command: 'cpu-vm image -o board.cpio -hostname board', does: 'to be booted without cpu-vm' },
       ],
     },
   },

@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { findKernel } from '../../qemu/index.js'
-import { append, type Board, boardImage, startBoard } from '../fixtures/board.js'
+import { append, type Board, boardImage, boardImageByHand, startBoard } from '../fixtures/board.js'
 import { cpu, eventually, startCpu } from '../fixtures/cpu-command.js'
 
 const image = await boardImage(t, await findKernel())
@@ -124,8 +124,8 @@ open("/mnt/kept", "w").write("kept")`
   t.equal(code, 0, stderr)
 }
 
-t.test('a static address, and a restart', async t => {
-  const board = await startBoard(t, image, {
+t.test('an image made by hand, a static address, and a restart', async t => {
+  const board = await startBoard(t, await boardImageByHand(t, image.kernel), {
     append:
       'loglevel=7 modules_load=virtio_net,fuse ip=10.0.2.15::10.0.2.2:255.255.255.0:fixed:eth0:off:10.0.2.3',
   })
