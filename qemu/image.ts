@@ -6,19 +6,18 @@
 
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream, existsSync, readdirSync, statSync } from 'node:fs'
-import { constants, copyFile, mkdtemp, open, realpath, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { constants, copyFile, open, realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
-import { execa } from 'execa'
 import { CpuError } from '../src/errors.js'
 import { cacheDirectory, cachedFile, pruneCache } from './cache.js'
 import { type CpioEntry, cpio, parentDirectories } from './cpio.js'
 import type { Kernel } from './kernel.js'
 import { sharedLibraries } from './libraries.js'
 import { BASE_MODULES, type ModuleFile, ModuleTree, modulesDep, readModule } from './modules.js'
+import { withoutDebugInformation, withStripped } from './strip.js'
 import { writeError } from './write-error.js'
 
 /** Increased whenever the same inputs give another image. */
@@ -102,7 +101,7 @@ export async function baseImage({
     join(directory, await imageKey(large, guestFiles(bundle), lists)),
     async temporary => {
       signal?.throwIfAborted()
-      await withStrippedNode(node, async stripped => {
+      await withStripped(node, async stripped => {
         const files = { ...lists, ...(await moduleFiles(kernel.release, modules)) }
         const entries = await baseEntries({ node: stripped, libraries, bundle: guestFiles(bundle), files })
         await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
@@ -134,8 +133,10 @@ export async function furtherModules(
 }
 
 async function moduleFiles(release: string, modules: readonly ModuleFile[]): Promise<GuestFiles> {
-  const read = modules.map(async ({ name, path }) => [guestModulePath(release, name), await readModule(path)])
-  return Object.fromEntries(await Promise.all(read))
+  const files: Record<string, Uint8Array> = {}
+  for (const { name, path } of modules)
+    files[guestModulePath(release, name)] = await withoutDebugInformation(await readModule(path))
+  return files
 }
 
 /** What says which modules there are, for `modules_load=`. */
@@ -221,18 +222,6 @@ async function imageKey(
     await pipeline(createReadStream(path), hash, { end: false })
   }
   return hash.digest('hex').slice(0, 32)
-}
-
-/** Symbols are a tenth of Node and of no use there; without strip(1) they stay. */
-async function withStrippedNode(node: string, use: (path: string) => Promise<void>): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'cpu-harness-node-'))
-  try {
-    const stripped = join(directory, 'node')
-    const { failed } = await execa('strip', ['-o', stripped, node], { reject: false, timeout: 120_000 })
-    await use(failed ? node : stripped)
-  } finally {
-    await rm(directory, { recursive: true, force: true })
-  }
 }
 
 /** What of the bundle a guest needs. */

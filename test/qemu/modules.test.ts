@@ -1,9 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { BASE_MODULES, ModuleTree, modulesDep } from '../../qemu/modules.js'
+import { elfSection } from '../../qemu/elf.js'
+import { BASE_MODULES, ModuleTree, moduleDependencies, modulesDep } from '../../qemu/modules.js'
 import { requireModules } from '../../qemu/required-modules.js'
+import { withoutDebugInformation } from '../../qemu/strip.js'
 import { moduleName, parseModulesDep } from '../../src/linux/modules-dep.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 import { realKernel } from './real-kernel.js'
@@ -116,6 +119,25 @@ t.test('a module that the kernel has not: those that are like it', async t => {
     message: /the modules of kernel .* are not known, so ext4 cannot be loaded/,
     remedy: /with -modules, or leave it out/,
   })
+})
+
+t.test('what a module has for debuggers is left out, unless it is signed', async t => {
+  const directory = temporaryDirectory(t)
+  const source = join(directory, 'module.c')
+  const object = join(directory, 'module.ko')
+  writeFileSync(
+    source,
+    'int answer(void) { return 42; }\nchar depends[] __attribute__((section(".modinfo"))) = "depends=a";',
+  )
+  execFileSync('gcc', ['-g', '-c', '-o', object, source])
+  const module = readFileSync(object)
+  const stripped = await withoutDebugInformation(module)
+  t.equal(elfSection(stripped, '.debug_info'), undefined)
+  t.ok(elfSection(stripped, '.symtab'), 'which the kernel needs')
+  t.strictSame(moduleDependencies(stripped), ['a'])
+  t.equal(await withoutDebugInformation(stripped), stripped)
+  const signed = Buffer.concat([module, Buffer.from('~Module signature appended~\n')])
+  t.equal(await withoutDebugInformation(signed), signed)
 })
 
 t.test('a kernel without modules', async t => {
