@@ -100,7 +100,7 @@ _cpu_vm() {
     *' wait') _cpu_vm_complete 'cpu-vm wait' 2 '-ended -timeout -v -help' 'timeout' 'machine' ;;
     *' stop') _cpu_vm_complete 'cpu-vm stop' 2 '-v -help' '' 'machine' ;;
     *' list') _cpu_vm_complete 'cpu-vm list' 2 '-json -v -help' '' '' ;;
-    *' kernel') _cpu_vm_complete 'cpu-vm kernel' 2 '-fetch -json -v -help' 'fetch' '' ;;
+    *' kernel') _cpu_vm_complete 'cpu-vm kernel' 2 '-fetch -json -v -help' 'fetch' 'file' ;;
     *' image') _cpu_vm_complete 'cpu-vm image' 2 '-kernel -modules -module -list -o -keys -hk -hostname -json -v -help' 'kernel modules module o keys hk hostname' '' ;;
     *' doctor') _cpu_vm_complete 'cpu-vm doctor' 2 '-json -v -help' '' '' ;;
   esac

@@ -136,6 +136,7 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o fetch -x -d 'download a Debi
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o json -d 'as JSON'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -ge 0 kernel' -F
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o kernel -r -F -d 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o module -x -d 'one more kernel module for the guest, such as ext4, with what it depends on'
