@@ -50,7 +50,7 @@ export function moduleRemedy(module: string): string {
   const directory = `/lib/modules/${release()}`
   if (new ModuleTree(existsSync(directory) ? directory : undefined).presence(module) === 'absent')
     return `${directory} has no ${module}: whoever runs this machine can add it`
-  return `as root: modprobe ${module}; echo ${module} >/etc/modules-load.d/cpu-vm.conf makes that last`
+  return `as root: modprobe ${module}; echo ${module} >/etc/modules-load.d/${module}.conf makes that last`
 }
 
 export interface User {

@@ -24,7 +24,7 @@ export function requireModules(
   }
   const near = nearNames(moduleName(missing), [...tree.names, ...tree.builtin])
   throw new UsageError(
-    `kernel ${release} has no module ${missing} (-module)`,
+    `kernel ${release} has no module ${missing}`,
     near.length === 0 ? `they are below ${modulesDirectory}` : `did you mean ${near.join(', ')}?`,
   )
 }

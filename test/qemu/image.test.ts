@@ -127,7 +127,7 @@ t.test('what cannot be', async t => {
     t.match(await cpuVm(['image', ...args]), { code: 2, stderr: message }, args.join(' '))
   const key = path.join(directory, 'host_key.pub')
   const args = ['image', '-kernel', kernel, '-o', target, '-keys', key, '-module', 'etx4']
-  t.match(await cpuVm(args), { code: 2, stderr: /no module etx4 .*did you mean ext4/ })
+  t.match(await cpuVm(args), { code: 2, stderr: /no module etx4 \(did you mean ext4/ })
   t.notOk(
     fs.readdirSync(directory).some(name => name.startsWith('none.cpio')),
     'nothing is left behind',
