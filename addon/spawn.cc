@@ -174,6 +174,13 @@ Napi::Value ReapProcess(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), reaped);
 }
 
+// endedChild(): the process id of a child that has ended and is not reaped yet, and stays so; 0 when there is none.
+Napi::Value EndedChild(const Napi::CallbackInfo& info) {
+  siginfo_t child = {};
+  int result = OrErrno(waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT));
+  return Napi::Number::New(info.Env(), result < 0 && result != -ECHILD ? result : child.si_pid);
+}
+
 // ---- Watching.
 
 // A uv_poll handle on the environment's own loop. Lives from Start until libuv has closed it, at Close or at
@@ -259,6 +266,7 @@ void InitSpawn(Napi::Env env, Napi::Object exports) {
   exports.Set("sendMessage", Napi::Function::New(env, SendMessage));
   exports.Set("openPidfd", Napi::Function::New(env, OpenPidfd));
   exports.Set("reapProcess", Napi::Function::New(env, ReapProcess));
+  exports.Set("endedChild", Napi::Function::New(env, EndedChild));
   exports.Set("watchReadable", Napi::Function::New(env, WatchReadable));
 }
 

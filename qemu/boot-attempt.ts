@@ -109,7 +109,6 @@ function machineDevices({
   return [
     devices.board({ memoryMiB, cpus, sharedMemory: settings.shares.length > 0 }),
     devices.acceleration(settings.accelerator),
-    devices.boot({ image: images.bootImage, initrd: files.initrd, append: settings.append }),
     devices.serialConsole({ log: files.console, socket: files.consoleSocket }),
     devices.controlLine(files.control),
     devices.monitor(files.monitor),
@@ -124,6 +123,8 @@ function machineDevices({
     ...(settings.nested ? [devices.nested()] : []),
     devices.modules(options.extraModules ?? []),
     ...(options.devices ?? []),
+    // Last, since -append may end in words for process 1.
+    devices.boot({ image: images.bootImage, initrd: files.initrd, append: settings.append }),
   ]
 }
 

@@ -7,6 +7,7 @@ import { UsageError } from '../src/errors.js'
 import { nearestName } from '../src/nearest-name.js'
 import { version } from '../src/version.js'
 import type { Command } from './commands/command.js'
+import { config } from './commands/config.js'
 import { consoleCommand } from './commands/console.js'
 import { doctor } from './commands/doctor.js'
 import { exec } from './commands/exec.js'
@@ -18,6 +19,7 @@ import { print, say, showConsole } from './commands/output.js'
 import { run } from './commands/run.js'
 import { start } from './commands/start.js'
 import { stop } from './commands/stop.js'
+import { test } from './commands/test.js'
 import { wait } from './commands/wait.js'
 import { HELP } from './flags.js'
 import { MachineError } from './machine-error.js'
@@ -26,6 +28,8 @@ import { Interruption } from './run.js'
 const COMMANDS: Readonly<Record<string, Command>> = {
   run,
   start,
+  test,
+  config,
   exec,
   console: consoleCommand,
   log,

@@ -1,15 +1,18 @@
 // The flags of each cpu-vm command, and what they make of a machine.
 
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { defineFlags, type FlagTable, type FlagValues } from '../src/cli/flags.js'
 import type { HelpText } from '../src/cli/help.js'
 import { UsageError } from '../src/errors.js'
+import { FSTAB_VARIABLE } from '../src/ssh/exec-request.js'
 import { parseDisk } from './disk.js'
 import type { MachineOptions, ShareOptions } from './settings.js'
 import { SHARE_CACHES } from './virtiofsd.js'
 
 const COMMON = defineFlags({
-  v: { kind: 'boolean', help: 'say what is chosen, and the time of every stage' },
-  help: { kind: 'boolean', help: 'show this' },
+  v: { kind: 'boolean', commandLineOnly: true, help: 'say what is chosen, and the time of every stage' },
+  help: { kind: 'boolean', commandLineOnly: true, help: 'show this' },
   h: { kind: 'boolean', hidden: true, help: 'show this' },
 })
 
@@ -17,11 +20,13 @@ const KERNEL = defineFlags({
   kernel: {
     kind: 'string',
     placeholder: 'FILE',
+    located: locateKernel,
     help: 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows (default: the newest Debian kernel in the cache)',
   },
   modules: {
     kind: 'string',
     placeholder: 'DIR',
+    located: inDirectory,
     help: "the kernel's lib/modules/RELEASE (default: looked for around the kernel)",
   },
   module: {
@@ -34,7 +39,12 @@ const KERNEL = defineFlags({
 const JSON_FLAG = defineFlags({ json: { kind: 'boolean', help: 'as JSON' } })
 
 const MACHINE = defineFlags({
-  name: { kind: 'string', placeholder: 'NAME', help: 'name of the machine (default: one that is free)' },
+  name: {
+    kind: 'string',
+    placeholder: 'NAME',
+    commandLineOnly: true,
+    help: 'name of the machine (default: one that is free)',
+  },
   ...KERNEL,
   append: { kind: 'string', placeholder: 'TEXT', help: "more of the kernel's command line" },
   memory: { kind: 'integer', placeholder: 'MIB', min: 384, help: 'memory (default 1024, nested 2048)' },
@@ -42,11 +52,13 @@ const MACHINE = defineFlags({
   share: {
     kind: 'list',
     placeholder: 'TAG=DIR[:ro][,cache=MODE]',
+    located: locateShare,
     help: 'directory to share by virtiofs, read-only with :ro; the guest keeps what it has seen of it never, for a second (auto), or always',
   },
   disk: {
     kind: 'list',
     placeholder: 'FILE[:ro][,snapshot]',
+    located: inDirectory,
     help: 'file or block device that is /dev/vda there, the next one vdb, and so on; with ,snapshot, what is written goes with the machine; ,format=raw or qcow2, by default as the name says',
   },
   net: {
@@ -76,9 +88,14 @@ const MACHINE = defineFlags({
   'qemu-arg': { kind: 'list', placeholder: 'ARGUMENT', help: 'one more argument of QEMU' },
   keep: {
     kind: 'boolean',
+    commandLineOnly: true,
     help: 'leave the machine as it is in the end, whatever happens, until cpu-vm stop',
   },
-  'dry-run': { kind: 'boolean', help: 'show the command lines, and start nothing' },
+  'dry-run': {
+    kind: 'boolean',
+    commandLineOnly: true,
+    help: 'show the command lines, and start nothing',
+  },
 })
 
 const SESSION = defineFlags({
@@ -90,29 +107,76 @@ const SESSION = defineFlags({
   fstab: {
     kind: 'string',
     placeholder: 'FILE',
+    located: inDirectory,
+    variable: FSTAB_VARIABLE,
     help: 'fstab(5) lines to mount there, instead of those in $CPU_FSTAB',
   },
   timeout: { kind: 'duration', min: 1, placeholder: 'TIME', help: 'limit of the command (default none)' },
 })
 
-export const START_FLAGS = defineFlags({ ...MACHINE, ...COMMON })
-
-export const RUN_FLAGS = defineFlags({
-  ...MACHINE,
+/** What a command is run with, and judged by. */
+export const COMMAND_FLAGS = defineFlags({
   ...SESSION,
-  result: {
-    kind: 'string',
-    placeholder: 'FILE',
-    help: 'write there, as JSON, how the run ended, what the kernel logged meanwhile, and how to repeat it',
-  },
   'fail-on-oops': {
     kind: 'boolean',
     default: true,
     help: "with =false, an oops or BUG of the guest's kernel does not fail a command that succeeds",
   },
   'fail-on-warning': { kind: 'boolean', help: "a warning of the guest's kernel fails it, too" },
+})
+
+export const START_FLAGS = defineFlags({ ...MACHINE, ...COMMON })
+
+export const RUN_FLAGS = defineFlags({
+  ...MACHINE,
+  ...COMMAND_FLAGS,
+  result: {
+    kind: 'string',
+    placeholder: 'FILE',
+    commandLineOnly: true,
+    help: 'write there, as JSON, how the run ended, what the kernel logged meanwhile, and how to repeat it',
+  },
   ...COMMON,
 })
+
+export const TEST_FLAGS = defineFlags({
+  only: {
+    kind: 'list',
+    placeholder: 'PATTERN',
+    help: 'these tests alone: KERNEL/CONFIGURATION/TEST, or any one of the three, with * and ?',
+  },
+  'fail-fast': { kind: 'boolean', help: 'end all when the first test has failed' },
+  timeout: {
+    kind: 'duration',
+    min: 1,
+    placeholder: 'TIME',
+    help: 'limit of the whole matrix (default: what the file says, else none)',
+  },
+  jobs: {
+    kind: 'integer',
+    min: 1,
+    placeholder: 'N',
+    help: 'machines at a time (default: as many as the processors bear)',
+  },
+  'memory-budget': {
+    kind: 'integer',
+    min: 1,
+    placeholder: 'MIB',
+    help: 'memory for all machines at a time (default: what is free, but for a reserve)',
+  },
+  junit: { kind: 'string', placeholder: 'FILE', help: "write the results there, as JUnit's XML" },
+  json: { kind: 'string', placeholder: 'FILE', help: 'write them there, as JSON' },
+  output: {
+    kind: 'string',
+    placeholder: 'DIR',
+    help: "keep there each machine's console, and what each test says",
+  },
+  list: { kind: 'boolean', help: 'show the tests, and run none' },
+  'dry-run': { kind: 'boolean', help: 'show the command lines, and start nothing' },
+  ...COMMON,
+})
+
+export const CONFIG_FLAGS = defineFlags({ ...JSON_FLAG, ...COMMON })
 
 export const EXEC_FLAGS = defineFlags({ ...SESSION, ...COMMON })
 
@@ -195,6 +259,27 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
       ],
       footer:
         "Exit code: the command's own; 128+n when signal n ended it; 125 when the kernel panics, oopses, hangs or runs out of memory, the machine dies, or a time limit is over; 2 for wrong usage.",
+    },
+  },
+  test: {
+    table: TEST_FLAGS,
+    text: {
+      usage: 'cpu-vm test [flags] FILE',
+      summary: 'Runs a matrix of kernels, configurations and commands (docs/ci.md), with its results as TAP.',
+      examples: [
+        { command: 'cpu-vm test -junit results.xml matrix.toml', does: 'in CI' },
+        { command: 'cpu-vm test -only 6.12 matrix.toml', does: 'one kernel' },
+      ],
+      footer:
+        'Exit code: 0 when every test has passed; 1 when one has failed or was not run; 2 when the file or the flags are wrong; 125 when it is not the tests that failed.',
+    },
+  },
+  config: {
+    table: CONFIG_FLAGS,
+    text: {
+      usage: 'cpu-vm config [flags]',
+      summary: 'Shows what the flags of run, start and exec are here without any, and where that is from.',
+      examples: [],
     },
   },
   exec: {
@@ -296,6 +381,22 @@ export function machineOptions(values: FlagValues<typeof MACHINE>): MachineOptio
     keep: values.keep,
     timeoutMs: values['boot-timeout'],
   }
+}
+
+/** Of a path at the beginning of a value. */
+function inDirectory(text: string, directory: string): string {
+  return resolve(directory, text)
+}
+
+/** What is not there may be a release. */
+function locateKernel(text: string, directory: string): string {
+  const path = resolve(directory, text)
+  return text.includes('/') || existsSync(path) ? path : text
+}
+
+function locateShare(text: string, directory: string): string {
+  const parts = /^([^=]+=)(.+?)((?::r[ow])?(?:,cache=\w+)?)$/s.exec(text)
+  return parts === null ? text : `${parts[1]}${resolve(directory, parts[2]!)}${parts[3]}`
 }
 
 /** `TAG=DIR`, `TAG=DIR:ro`, and either with `,cache=MODE`. Throws UsageError. */

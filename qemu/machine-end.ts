@@ -24,12 +24,21 @@ export function machineEnd(
   qemu: Daemon,
   virtiofsds: readonly Virtiofsd[],
 ): Promise<MachineEnd> {
-  const qemuEnd = qemu.ended.then(end => describeEnd(directory, end))
+  let firstShareEnd: MachineEnd | undefined
+  const qemuEnd = qemu.ended.then(end => {
+    const described = describeEnd(directory, end)
+    // QEMU gives up where a share that it is to connect to is gone.
+    return described.kind === 'qemu' && end.code !== null ? (firstShareEnd ?? described) : described
+  })
   const shareEnds = virtiofsds.map(async ({ daemon, share, logFile }) => {
     await daemon.ended
     const said = lastLine(logFile) ?? 'it said nothing'
-    const message = `virtiofsd for share ${share.tag} ended: ${said}`
-    const ownEnd = sleep(QEMU_FIRST_MS, { kind: 'virtiofsd', message } as const, { ref: false })
+    const shareEnd = {
+      kind: 'virtiofsd',
+      message: `virtiofsd for share ${share.tag} ended: ${said}`,
+    } as const
+    firstShareEnd ??= shareEnd
+    const ownEnd = sleep(QEMU_FIRST_MS, shareEnd, { ref: false })
     return Promise.race([qemuEnd, ownEnd])
   })
   return Promise.race([qemuEnd, ...shareEnds])

@@ -73,7 +73,9 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
     options.onStage?.('boot', start.bootMs)
     return machineHandle(base, start)
   } catch (error) {
-    await (options.keep ? endMachine(directory) : removeMachine(directory))
+    await endMachine(directory)
+    options.onFailed?.(directory)
+    if (!options.keep) await removeMachine(directory)
     throw error
   }
 }

@@ -3,8 +3,8 @@
 
 import { constants } from 'node:os'
 import { EXIT_HARNESS, EXIT_USAGE, signalExitCode } from '../src/cli/exit-codes.js'
-import type { ProgramEnd } from '../src/client/session.js'
 import type { KernelLogReport } from '../src/cpud/guest-control.js'
+import type { ProgramEnd } from '../src/ssh/program-end.js'
 import type { Accelerator } from './devices.js'
 import { type Finding, type FindingKind, findings } from './kernel-findings.js'
 

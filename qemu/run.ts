@@ -2,10 +2,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError } from '../src/cli/main.js'
-import type { ProgramEnd } from '../src/client/session.js'
 import { CpuError } from '../src/errors.js'
+import type { ProgramEnd } from '../src/ssh/program-end.js'
 import { consoleLines } from './console-log.js'
-import { findings } from './kernel-findings.js'
+import { type Finding, findings } from './kernel-findings.js'
 import { freeName, type Machine, startMachine } from './machine.js'
 import { listMachines, machineFiles } from './machine-directory.js'
 import type { MachineEnd } from './machine-end.js'
@@ -24,18 +24,22 @@ import {
 } from './result.js'
 import type { MachineOptions, Settings } from './settings.js'
 
-export interface RunOptions {
-  readonly machine: MachineOptions
-  readonly command: readonly string[]
+/** One command in a machine. */
+export interface CommandOptions {
   /** Runs the command in the machine of that name. Throws CpuError when it cannot be told how it ended. */
   readonly execute: (name: string, signal: AbortSignal) => Promise<ProgramEnd>
   /** For the command. */
   readonly timeoutMs: number | undefined
   readonly failOn: FailOn
-  /** The command line that repeats the run; the kernel that was booted, once that is known. */
-  readonly repeat: (kernel: string | undefined) => string
   /** Its reason is an Interruption, when a signal is the cause. */
   readonly signal: AbortSignal
+}
+
+export interface RunOptions extends CommandOptions {
+  readonly machine: MachineOptions
+  readonly command: readonly string[]
+  /** The command line that repeats the run; the kernel that was booted, once that is known. */
+  readonly repeat: (kernel: string | undefined) => string
 }
 
 /** Why everything is to end. */
@@ -56,7 +60,7 @@ const ANSWER_LIMIT_MS = 5_000
 /** A machine that dies breaks the connection first. */
 const DEATH_LIMIT_MS = 2_000
 
-interface Verdict extends Judgement {
+export interface Verdict extends Judgement {
   readonly kernelLog: KernelLog
   readonly console: readonly string[]
 }
@@ -132,7 +136,8 @@ async function attempt(run: () => Promise<Verdict>, options: RunOptions): Promis
   }
 }
 
-function judgeError(error: unknown, { signal }: RunOptions): Judgement {
+/** What is thrown instead of a verdict. */
+export function judgeError(error: unknown, { signal }: Pick<CommandOptions, 'signal'>): Judgement {
   if (signal.aborted) return judgeAbort(signal)
   return { outcome: errorOutcome(error), message: describeError(error) }
 }
@@ -159,12 +164,19 @@ type Ending =
   | { readonly how: 'died'; readonly end: MachineEnd }
   | { readonly how: 'timed-out' }
 
-/** The command, and what the machine says of itself when that is over in one way or another. */
-async function runIn(machine: Machine, options: RunOptions): Promise<Verdict> {
+/**
+ * The command, and what the machine says of itself when that is over in one way or another. `atBoot` is what the kernel
+ * has said before the machine's first command.
+ */
+export async function runIn(
+  machine: Machine,
+  options: CommandOptions,
+  atBoot: readonly Finding[] = consoleFindings(machine),
+): Promise<Verdict> {
   const { console: consoleFile } = machineFiles(machine.directory)
-  const atBoot = consoleLines(consoleFile)
+  const before = consoleLines(consoleFile).length
   const consoleLog = (): KernelLog => {
-    const lines = consoleLines(consoleFile).slice(atBoot.length)
+    const lines = consoleLines(consoleFile).slice(before)
     return { lines, omitted: 0, source: 'console', findings: findings(lines) }
   }
   const verdict = (judgement: Judgement, kernelLog = consoleLog()): Verdict => {
@@ -178,12 +190,17 @@ async function runIn(machine: Machine, options: RunOptions): Promise<Verdict> {
   if (answer !== undefined && 'message' in answer) return verdict(judgeDeath(answer))
   const kernelLog = answer === undefined ? undefined : kernelLogOf(answer)
   if (ending.how === 'ended' && kernelLog !== undefined)
-    return verdict(judge(ending.command, findings(atBoot), kernelLog, options.failOn), kernelLog)
+    return verdict(judge(ending.command, atBoot, kernelLog, options.failOn), kernelLog)
   return verdict(judgeLoss(ending, kernelLog !== undefined, options), kernelLog)
 }
 
+/** What is wrong so far. */
+export function consoleFindings({ directory }: Machine): Finding[] {
+  return findings(consoleLines(machineFiles(directory).console))
+}
+
 /** Whatever comes first ends the session, too. */
-async function firstEnding(machine: Machine, options: RunOptions): Promise<Ending> {
+async function firstEnding(machine: Machine, options: CommandOptions): Promise<Ending> {
   const over = new AbortController()
   const { timeoutMs } = options
   const endings: Promise<Ending>[] = [
@@ -218,7 +235,7 @@ function judgeDeath({ kind, message }: MachineEnd): Judgement {
 function judgeLoss(
   ending: Exclude<Ending, { how: 'died' }>,
   guestAnswers: boolean,
-  { timeoutMs = 0 }: RunOptions,
+  { timeoutMs = 0 }: CommandOptions,
 ): Judgement {
   if (ending.how === 'timed-out') {
     const guest = guestAnswers ? 'the guest answers' : 'the guest hangs: it does not answer either'

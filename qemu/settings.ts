@@ -59,6 +59,8 @@ export interface MachineOptions {
   readonly onDecided?: ((settings: Settings) => void) | undefined
   /** A boot that failed before the guest spoke, and is tried once more; the reason. */
   readonly onFlake?: ((reason: string) => void) | undefined
+  /** It has not come up, and this directory of its files is removed next. */
+  readonly onFailed?: ((directory: string) => void) | undefined
 }
 
 export interface ShareOptions {

@@ -91,9 +91,11 @@ _cpu_vm_complete() {
 _cpu_vm() {
   COMPREPLY=()
   case "$COMP_CWORD ${COMP_WORDS[1]}" in
-    '1 '*) COMPREPLY=($(compgen -W 'start run exec console log wait stop list kernel image doctor' -- "${COMP_WORDS[1]}")) ;;
+    '1 '*) COMPREPLY=($(compgen -W 'start run test config exec console log wait stop list kernel image doctor' -- "${COMP_WORDS[1]}")) ;;
     *' start') _cpu_vm_complete 'cpu-vm start' 2 '-name -kernel -modules -module -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -v -help' 'name kernel modules module append memory cpus share disk net accel boot-timeout qemu-arg' '' ;;
-    *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -kernel -modules -module -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -namespace -fstab -timeout -result -fail-on-oops=false -fail-on-warning -v -help' 'name kernel modules module append memory cpus share disk net accel boot-timeout qemu-arg namespace fstab timeout result' 'command' ;;
+    *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -kernel -modules -module -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -namespace -fstab -timeout -fail-on-oops=false -fail-on-warning -result -v -help' 'name kernel modules module append memory cpus share disk net accel boot-timeout qemu-arg namespace fstab timeout result' 'command' ;;
+    *' test') _cpu_vm_complete 'cpu-vm test' 2 '-only -fail-fast -timeout -jobs -memory-budget -junit -json -output -list -dry-run -v -help' 'only timeout jobs memory-budget junit json output' 'file' ;;
+    *' config') _cpu_vm_complete 'cpu-vm config' 2 '-json -v -help' '' '' ;;
     *' exec') _cpu_vm_complete 'cpu-vm exec' 2 '-namespace -fstab -timeout -v -help' 'namespace fstab timeout' 'machine command' ;;
     *' console') _cpu_vm_complete 'cpu-vm console' 2 '-monitor -v -help' '' 'machine' ;;
     *' log') _cpu_vm_complete 'cpu-vm log' 2 '-f -v -help' '' 'machine' ;;

@@ -22,7 +22,7 @@ function __cpu_vm_operands
             case --
                 set -e words[1]
                 break
-            case -name --name -kernel --kernel -modules --modules -module --module -append --append -memory --memory -cpus --cpus -share --share -disk --disk -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
+            case -name --name -kernel --kernel -modules --modules -module --module -append --append -memory --memory -cpus --cpus -share --share -disk --disk -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
                 set -e words[1]
                 set -q words[1]; and set -e words[1]
             case '-?*'
@@ -50,6 +50,8 @@ end
 complete -c cpu-vm -f
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a start -d 'Starts a virtual machine with cpud in it, and leaves it running'
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a run -d 'Runs a command in a virtual machine of its own, with your files under it'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a test -d 'Runs a matrix of kernels, configurations and commands (docs/ci.md), with its results as TAP'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a config -d 'Shows what the flags of run, start and exec are here without any, and where that is from'
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a exec -d 'Runs a command in a machine that was started, or a shell'
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a console -d 'Shows a machine\'s serial console from its beginning, follows it, and types there what is typed here. Ctrl-] leaves, and ~. at the start of a line'
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a log -d 'Shows what a machine\'s console has said'
@@ -100,12 +102,28 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o dry-run -d 'show the command li
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o namespace -x -d 'what of yours is bound over the guest, as in cpu(1)'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o fstab -r -F -d 'fstab(5) lines to mount there, instead of those in $CPU_FSTAB'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o timeout -x -d 'limit of the command'
-complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o result -r -F -d 'write there, as JSON, how the run ended, what the kernel logged meanwhile, and how to repeat it'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run; and string match -q -- "-*" (commandline -ct)' -a '-fail-on-oops=false' -d 'with =false, an oops or BUG of the guest\'s kernel does not fail a command that succeeds'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o fail-on-warning -d 'a warning of the guest\'s kernel fails it, too'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o result -r -F -d 'write there, as JSON, how the run ended, what the kernel logged meanwhile, and how to repeat it'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o help -d 'show this'
 complete -c cpu-vm -n '__cpu_vm_at -ge 0 run' -a '(__cpu_vm_list_command 0)'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o only -x -d 'these tests alone: KERNEL/CONFIGURATION/TEST, or any one of the three, with * and ?'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o fail-fast -d 'end all when the first test has failed'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o timeout -x -d 'limit of the whole matrix'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o jobs -x -d 'machines at a time'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o memory-budget -x -d 'memory for all machines at a time'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o junit -r -F -d 'write the results there, as JUnit\'s XML'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o json -r -F -d 'write them there, as JSON'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o output -x -a '(__fish_complete_directories)' -d 'keep there each machine\'s console, and what each test says'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o list -d 'show the tests, and run none'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o dry-run -d 'show the command lines, and start nothing'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -ge 0 test' -F
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 config' -o json -d 'as JSON'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 config' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 config' -o help -d 'show this'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 exec' -o namespace -x -d 'what of yours is bound over the guest, as in cpu(1)'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 exec' -o fstab -r -F -d 'fstab(5) lines to mount there, instead of those in $CPU_FSTAB'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 exec' -o timeout -x -d 'limit of the command'

@@ -3,7 +3,8 @@
 import { type FlagTable, type FlagValues, type ParsedFlags, parseFlags } from '../../src/cli/flags.js'
 import { renderHelp } from '../../src/cli/help.js'
 import { UsageError } from '../../src/errors.js'
-import { HELP, type PLAIN_FLAGS } from '../flags.js'
+import { HELP, type PLAIN_FLAGS, RUN_FLAGS } from '../flags.js'
+import { findProject, withProject } from '../project-file.js'
 import type { MachineOptions } from '../settings.js'
 import { print, say } from './output.js'
 
@@ -23,6 +24,20 @@ export function command<T extends FlagTable>(
     const { text } = HELP[name]!
     return help || h ? print(renderHelp(table, text)) : run({ ...flags, argv }, signal)
   }
+}
+
+/** The same, of one whose flags may be in the project's file. */
+export function projectCommand<T extends FlagTable>(
+  name: string,
+  table: T & typeof PLAIN_FLAGS,
+  run: (flags: Flags<T>, signal: AbortSignal) => Promise<number>,
+): Command {
+  return command<T>(name, table, (flags, signal) => {
+    const project = findProject(RUN_FLAGS)
+    const { v } = flags.values as unknown as FlagValues<typeof PLAIN_FLAGS>
+    if (project !== undefined && v) say(`defaults are from ${project.file}`)
+    return run(withProject(table, flags, project), signal)
+  })
 }
 
 export function refuseOperands({ operands }: { readonly operands: readonly string[] }): void {

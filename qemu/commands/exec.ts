@@ -3,10 +3,10 @@
 import { CpuError, UsageError } from '../../src/errors.js'
 import { EXEC_FLAGS } from '../flags.js'
 import { findRunning } from '../machine-directory.js'
-import { command } from './command.js'
+import { projectCommand } from './command.js'
 import { runSessionIn } from './session.js'
 
-export const exec = command('exec', EXEC_FLAGS, async ({ values, operands }, signal) => {
+export const exec = projectCommand('exec', EXEC_FLAGS, async ({ values, operands }, signal) => {
   const [name, ...rest] = operands
   if (name === undefined)
     throw new UsageError('no machine is named', 'for example: cpu-vm exec v -- uname -r')

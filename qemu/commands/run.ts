@@ -10,13 +10,13 @@ import { machineOptions, RUN_FLAGS } from '../flags.js'
 import { findings } from '../kernel-findings.js'
 import { NO_KERNEL_LOG, type RunRecord } from '../result.js'
 import { runOnce } from '../run.js'
-import { command, type Flags, reporting } from './command.js'
+import { type Flags, projectCommand, reporting } from './command.js'
 import { print, say, showConsole } from './output.js'
 import { checkSessionFlags, runSessionIn } from './session.js'
 
 const SHOWN_LINES = 20
 
-export const run = command('run', RUN_FLAGS, async (flags, signal) => {
+export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
   const { values, operands } = flags
   if (operands.length === 0 && process.stdin.isTTY !== true)
     throw new UsageError('no command is given', 'for example: cpu-vm run -- uname -r')

@@ -3,7 +3,7 @@
 import { CPU_FLAGS } from '../../src/cli/cpu-flags.js'
 import { parseFlags } from '../../src/cli/flags.js'
 import type { ClientOptions } from '../../src/client/run.js'
-import type { ProgramEnd } from '../../src/client/session.js'
+import type { ProgramEnd } from '../../src/ssh/program-end.js'
 
 export interface SessionFlags {
   readonly namespace: string | undefined
@@ -16,7 +16,7 @@ export async function runSessionIn(
   machine: string,
   { namespace, fstab, v }: SessionFlags,
   command: readonly string[],
-  options: Pick<ClientOptions, 'signal' | 'onStart'>,
+  options: Partial<ClientOptions>,
 ): Promise<ProgramEnd> {
   const { runProgram, clientOptions } = await client()
   const flags = [

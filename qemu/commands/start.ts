@@ -4,10 +4,10 @@ import { describeMachine } from '../dry-run.js'
 import { machineOptions, START_FLAGS } from '../flags.js'
 import { startMachine } from '../machine.js'
 import { machineFiles } from '../machine-directory.js'
-import { command, refuseOperands, reporting } from './command.js'
+import { projectCommand, refuseOperands, reporting } from './command.js'
 import { print, say } from './output.js'
 
-export const start = command('start', START_FLAGS, async (flags, signal) => {
+export const start = projectCommand('start', START_FLAGS, async (flags, signal) => {
   refuseOperands(flags)
   const { values } = flags
   const options = { ...machineOptions(values), ...reporting(values.v), signal, detached: true }

@@ -17,7 +17,7 @@ const commands: readonly Command[] = Object.entries(HELP).map(([name, { table, t
 
 /** What a guest's kernel is started with, for `-append TEXT`. */
 export const KERNEL_COMMAND_LINE =
-  commandLine([boot({ image: '', initrd: '', append: 'TEXT' }), serialConsole({ log: '', socket: '' })]).at(
+  commandLine([serialConsole({ log: '', socket: '' }), boot({ image: '', initrd: '', append: 'TEXT' })]).at(
     -1,
   ) ?? ''
 

@@ -13,6 +13,12 @@ interface FlagText {
   readonly placeholder?: string
   /** Understood, but not shown in help. */
   readonly hidden?: boolean
+  /** For one command line: no file of defaults has it. */
+  readonly commandLineOnly?: boolean
+  /** An environment variable that says the same: it yields to the flag, and files of defaults yield to it. */
+  readonly variable?: string
+  /** A value with its path made absolute, as it is meant in a file of defaults in `directory`. */
+  readonly located?: (text: string, directory: string) => string
 }
 
 export interface StringFlag extends FlagText {
@@ -98,13 +104,14 @@ export function parseFlags<T extends FlagTable>(table: T, argv: readonly string[
     const flag = lookUp(table, name)
     given.add(name)
     if (flag.kind === 'boolean') {
-      values[name] = inline === undefined || parseBoolean(name, inline)
+      values[name] = parseFlagValue(name, flag, inline ?? 'true')
       continue
     }
     const text = inline ?? argv[index++]
     if (text === undefined) throw missingValue(name, flag)
-    if (flag.kind === 'list') (values[name] as string[]).push(chosen(name, flag, text))
-    else values[name] = parseScalar(name, flag, text)
+    const value = parseFlagValue(name, flag, text)
+    if (flag.kind === 'list') (values[name] as unknown[]).push(value)
+    else values[name] = value
   }
   return { values: values as FlagValues<T>, given, operands: argv.slice(index), operandIndex: index }
 }
@@ -131,13 +138,13 @@ function lookUp(table: FlagTable, name: string): Flag {
   )
 }
 
-function parseScalar(
-  name: string,
-  flag: StringFlag | IntegerFlag | DurationFlag,
-  text: string,
-): string | number {
+/** A value as a command line has it, of a list one item. Throws UsageError. */
+export function parseFlagValue(name: string, flag: Flag, text: string): string | number | boolean {
   switch (flag.kind) {
+    case 'boolean':
+      return parseBoolean(name, text)
     case 'string':
+    case 'list':
       return chosen(name, flag, text)
     case 'integer': {
       const value = parseInteger(text)

@@ -19,12 +19,13 @@ import {
   type Strictness,
 } from '../ssh/exec-request.js'
 import { type Peer, peerOf } from '../ssh/peer.js'
+import type { ProgramEnd } from '../ssh/program-end.js'
 import { quoteCommand, quoteWord } from '../ssh/quote.js'
 import { formatAddress } from '../transport/address.js'
 import { type Connection, connectTo } from './connection.js'
 import type { Destination } from './destination.js'
 import { type FileOffer, FileService, type OfferedFiles } from './file-service.js'
-import { type ProgramEnd, runSession, type SessionStreams } from './session.js'
+import { runSession, type SessionStreams } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
 export interface ClientOptions extends SessionStreams {

@@ -1,11 +1,10 @@
 // One command in one SSH session: its streams, terminal, signals and exit code.
-import { constants } from 'node:os'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import type { ReadStream, WriteStream } from 'node:tty'
 import type ssh2 from 'ssh2'
-import { signalExitCode } from '../cli/exit-codes.js'
 import { CpuError } from '../errors.js'
 import type { EncodedExec } from '../ssh/exec-request.js'
+import { endedBy, type ProgramEnd, receiveProgramEnd } from '../ssh/program-end.js'
 import { sendSignal } from '../ssh/send-signal.js'
 import { EscapeFilter } from './escapes.js'
 import { RawTerminal } from './terminal.js'
@@ -27,14 +26,6 @@ export interface SessionOptions extends SessionStreams {
   readonly escapeCharacter?: string | undefined
   /** Ends the session: the channel is closed and the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
-}
-
-/** How the program ended. */
-export interface ProgramEnd {
-  /** As a shell has it: 128+n for signal n. */
-  readonly exitCode: number
-  /** What ended it, where that was a signal. */
-  readonly signal?: NodeJS.Signals
 }
 
 /** Signals to `cpu` that the program gets instead. */
@@ -159,8 +150,8 @@ function follow(
   return new Promise<ProgramEnd>((resolve, reject) => {
     let end: ProgramEnd | undefined
     conclude = () => (end === undefined ? reject(lost()) : resolve(end))
-    channel.on('exit', (code: number | null, signalName?: string) => {
-      end = code === null ? endedBy(fullSignalName(signalName)) : { exitCode: code }
+    receiveProgramEnd(channel, told => {
+      end = told
     })
     channel.once('close', conclude)
     client.once('close', conclude)
@@ -185,14 +176,4 @@ function follow(
     stdin.unpipe(input)
     stdin.pause()
   })
-}
-
-function endedBy(signal: NodeJS.Signals): ProgramEnd {
-  return { exitCode: signalExitCode(constants.signals[signal]), signal }
-}
-
-/** RFC 4254 has it without `SIG`. One that does not exist here ended the program all the same. */
-function fullSignalName(name: string | undefined): NodeJS.Signals {
-  const full = name?.startsWith('SIG') ? name : `SIG${name}`
-  return full in constants.signals ? (full as NodeJS.Signals) : 'SIGKILL'
 }

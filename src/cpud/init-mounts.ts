@@ -71,19 +71,23 @@ function mountOne({ type, target, flags, data, optional }: SystemMount, root: st
   }, expected)
 }
 
+/** In memory, the root may be open to everybody's writing, or closed to all but root, as the archive has it. */
+function openToReaders(root: string): void {
+  if ((statSync(root).mode & 0o777) !== 0o755) chmodSync(root, 0o755)
+}
+
 function isMountPoint(path: string): boolean {
   return statSync(path).dev !== statSync(`${path}/..`).dev
 }
 
 /**
- * Closes the root to users, mounts everything in the table that is not mounted yet, and makes the links in /dev. Returns
+ * Closes the root to users' writing, mounts everything in the table that is not mounted yet, and makes the links in /dev. Returns
  * a message for each failure; those of file systems that the kernel does not have to have are left out. `root` is put
  * before every target.
  */
 export function mountSystem(root = ''): string[] {
   return [
-    // a root that is a tmpfs lets everybody write
-    ...attempt(() => chmodSync(root || '/', 0o755), []),
+    ...attempt(() => openToReaders(root || '/'), []),
     ...systemMounts.flatMap(entry => mountOne(entry, root)),
     ...links.flatMap(([target, path]) => attempt(() => symlinkSync(target, root + path), ['EEXIST'])),
   ]

@@ -25,8 +25,7 @@ import { isMachineInit, quiesce } from './shutdown.js'
 /** Sessions get so long to end before the machine goes down under them. */
 const DISPOSE_TIMEOUT_MS = 15_000
 const FLUSH_TIMEOUT_MS = 1000
-/** Longer than any turn of the event loop ought to take; see OrphanReaper. */
-const REAP_INTERVAL_MS = 500
+const REAP_INTERVAL_MS = 50
 
 /** SIGUSR1, SIGUSR2 and SIGTERM as busybox's halt, poweroff and reboot send them; Ctrl-Alt-Del is SIGINT. */
 const requestOf = {
@@ -228,15 +227,9 @@ function stop(request: system.RebootCommand, log: Log): never {
 }
 
 function reapOnSigchld(): void {
-  const reaper = new system.OrphanReaper(isSupervisor)
-  let waiting = false
-  const later = () => {
-    if (waiting) return
-    waiting = true
-    setTimeout(() => {
-      waiting = false
-      if (reaper.reapOrphans()) later()
-    }, REAP_INTERVAL_MS)
+  const reap = () => {
+    // Its Program is told of its end in this very turn or the next.
+    if (system.reapOrphans(isSupervisor)) setTimeout(reap, REAP_INTERVAL_MS)
   }
-  process.on('SIGCHLD', later)
+  process.on('SIGCHLD', reap)
 }

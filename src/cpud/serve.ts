@@ -7,6 +7,7 @@ import { readText } from '../native/read-text.js'
 import { mayMountHere, type UserNamespace, userNamespaceHere } from '../native/user-namespace.js'
 import type { User } from '../native/users.js'
 import { parseAuthorizedKeys } from '../ssh/authorized-keys.js'
+import { keyType } from '../ssh/fingerprint.js'
 import { parseIdentity } from '../ssh/identity.js'
 import { type Address, formatAddress } from '../transport/address.js'
 import { type Listener, listen } from '../transport/listen.js'
@@ -125,7 +126,8 @@ function ownBoot(argv: readonly string[], log: Log): Boot {
     startDaemon: async () => {
       const service = await startService({ ...options, debug: values.d ? log : undefined })
       // Whoever connects for the first time can compare it with the console.
-      log(`host key ${parseIdentity('host key', options.hostKey).publicKey?.getPublicSSH()}`)
+      const key = parseIdentity('host key', options.hostKey).publicKey?.getPublicSSH()
+      if (key !== undefined) log(`host key ${keyType(key)} ${key.toString('base64')}`)
       if (options.registration !== undefined) void register(options.registration, log)
       return service
     },

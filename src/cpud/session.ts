@@ -21,6 +21,7 @@ import { idsInside, type UserNamespace } from '../native/user-namespace.js'
 import type { User } from '../native/users.js'
 import type { ReceivedEnvironment, SessionRequest } from '../ssh/exec-request.js'
 import type { KeyOptions } from '../ssh/key-options.js'
+import { type ProgramEnd, sendProgramEnd } from '../ssh/program-end.js'
 import { executableCandidates } from './executables.js'
 import { connectFiles, type FileConnection } from './file-connection.js'
 import { widenReadAhead } from './read-ahead.js'
@@ -83,15 +84,15 @@ export class Session {
     const { stream, log } = this.#options
     stream.on('error', () => stream.destroy())
     stream.once('close', () => void this.#abandon())
-    let exitCode = EXIT_CONNECTION
+    let end: ProgramEnd = { exitCode: EXIT_CONNECTION }
     try {
-      exitCode = await this.#runProgram()
+      end = await this.#runProgram()
     } catch (error) {
       this.#say(describeError(error))
     } finally {
       this.#files?.close()
-      log(`session ended with ${exitCode}`)
-      this.#leave(exitCode)
+      log(`session ended with ${end.exitCode}`)
+      this.#leave(end)
     }
   }
 
@@ -122,7 +123,7 @@ export class Session {
     this.#stdio?.destroy()
   }
 
-  async #runProgram(): Promise<number> {
+  async #runProgram(): Promise<ProgramEnd> {
     const { environment, command, permissions, pty, user, stream } = this.#options
     const request = restrictRequest(environment.decode(command), permissions, user)
     this.#files = await this.#connectFiles(request)
@@ -192,16 +193,18 @@ export class Session {
     stdio: Stdio,
     outcome: ProgramExit | ProgramFailure,
     name: Buffer,
-  ): Promise<number> {
+  ): Promise<ProgramEnd> {
     // What the program left behind dies now, and with it the last writers of its output.
     await program.end()
     await stdio.drained
     if ('error' in outcome) {
       this.#say(describeFailure(outcome, name))
-      return outcome.stage === 'exec' ? outcome.exitCode : EXIT_CONNECTION
+      return { exitCode: outcome.stage === 'exec' ? outcome.exitCode : EXIT_CONNECTION }
     }
     if (outcome.problem !== undefined) this.#say(outcome.problem.message)
-    return 'code' in outcome ? outcome.code : signalExitCode(signalNumber(outcome.signal))
+    if ('code' in outcome) return { exitCode: outcome.code }
+    const exitCode = signalExitCode(signalNumber(outcome.signal))
+    return { exitCode, signal: outcome.signal as NodeJS.Signals }
   }
 
   /** Undefined where the request brings none. */
@@ -234,12 +237,12 @@ export class Session {
       this.#options.stream.stderr.write(`cpud: ${message}${this.#options.pty ? '\r\n' : '\n'}`)
   }
 
-  #leave(exitCode: number): void {
+  #leave(end: ProgramEnd): void {
     const { stream } = this.#options
     if (!stream.writable) return
     // ssh2 ends with stdout, whatever of stderr still waits for the window.
     stream.stderr.end(() => {
-      stream.exit(exitCode)
+      sendProgramEnd(stream, end)
       stream.end()
     })
   }

@@ -54,6 +54,8 @@ export interface SpawnBinding {
   openPidfd(pid: number): number
   /** Returns `pid` when the process has ended and is reaped now, 0 while it lives. */
   reapProcess(pid: number): number
+  /** A child that has ended and is still to be reaped; 0 when there is none. */
+  endedChild(): number
   /** Calls back while `fd` is readable or hung up, until the returned function is called. */
   watchReadable(fd: number, callback: () => void): number | (() => void)
 }

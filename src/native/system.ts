@@ -1,7 +1,7 @@
 // What PID 1 of a guest does to its machine: modules, host name, network, serial lines, orphans, reboot.
 // Called by src/cpud/init.ts. Every function throws a SystemError that names its subject.
 
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { constants } from 'node:os'
 import { CpuError } from '../errors.js'
 import { binding, check } from './binding.js'
@@ -122,43 +122,16 @@ export function makeRaw(fd: number, subject: string): void {
   check(binding.makeRaw(fd), 'tcsetattr', subject)
 }
 
-/** The children of this process that have ended and are not reaped, by proc_pid_stat(5). */
-export function zombieChildren(): number[] {
-  return readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .filter(name => isZombieChild(name))
-    .map(Number)
-}
-
-function isZombieChild(pid: string): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return state === 'Z' && Number(parent) === process.pid
-  } catch {
-    // It has ended since.
-    return false
-  }
-}
-
 /**
- * Reaps what this process has adopted, and nothing that somebody waits for. A zombie is left alone while it
- * is `known` (a supervisor, which its Program reaps), and for one more call: Node reaps its own children at
- * the next turn of the event loop, so one that is still there at the next call is nobody's.
+ * Reaps what this process has adopted. What `isKnown` is left to whoever waits for it, and whatever ended after it too, for
+ * now: true asks for another call in a later turn of the event loop. Only for a process that has no children by
+ * node:child_process, which would be taken for orphans.
  */
-export class OrphanReaper {
-  readonly #known: (pid: number) => boolean
-  #seen = new Set<number>()
-
-  constructor(known: (pid: number) => boolean) {
-    this.#known = known
-  }
-
-  /** Whether there are any left, for another call in a later turn of the event loop. Reaped ones are gone. */
-  reapOrphans(): boolean {
-    const zombies = zombieChildren().filter(pid => !this.#known(pid))
-    for (const pid of zombies) if (this.#seen.has(pid)) binding.reapProcess(pid)
-    this.#seen = new Set(zombies.filter(pid => !this.#seen.has(pid)))
-    return this.#seen.size > 0
+export function reapOrphans(isKnown: (pid: number) => boolean): boolean {
+  for (;;) {
+    const pid = binding.endedChild()
+    if (pid <= 0) return false
+    if (isKnown(pid)) return true
+    binding.reapProcess(pid)
   }
 }

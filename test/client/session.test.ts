@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { runSession } from '../../src/client/session.js'
 import { batchWrites } from '../../src/ssh/batch-writes.js'
+import { sendProgramEnd } from '../../src/ssh/program-end.js'
 import { collect, startCpu } from '../fixtures/cpu-command.js'
 import { homeWith } from '../fixtures/home.js'
 import { startCpud } from '../fixtures/local-cpud.js'
@@ -32,6 +33,21 @@ t.test('all that a short command has to say can come with the answer to its requ
     })
     t.same([exitCode, String(stdout.read()), String(stderr.read())], [7, 'said', 'complained'])
   }
+})
+
+t.test('a signal that ended the program is known, also where an exit code comes with it', async t => {
+  const { client, server } = await sshPair(t)
+  server.on('session', accept => {
+    accept().on('exec', accept => {
+      const channel = accept()
+      sendProgramEnd(channel, { exitCode: 139, signal: 'SIGSEGV' })
+      channel.end()
+    })
+  })
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  const request = { command: Buffer.from('true'), environment: {} }
+  const end = runSession(client, { stdin, stdout, stderr, request, terminal: false, terminalType: 'dumb' })
+  t.same(await end, { exitCode: 139, signal: 'SIGSEGV' })
 })
 
 t.test('a signal is sent also when stdin has ended', async t => {

@@ -114,7 +114,7 @@ t.test('everything is mounted that a program expects', async t => {
   const { problems, again, mounted, ...dev } = JSON.parse(output)
   t.strictSame(problems, [])
   t.strictSame(again, [], 'what is mounted already is no failure')
-  t.strictSame(dev, { null: true, fd: '/proc/self/fd' })
+  t.strictSame(dev, { null: true, kept: true, fd: '/proc/self/fd' }, 'and nothing in it is hidden')
   for (const { target, optional } of systemMounts) if (!optional) t.ok(mounted.includes(target), target)
 })
 
@@ -200,6 +200,9 @@ t.test('as process 1 of namespaces', async t => {
     t.match(await next(), { event: 'warning', message: /ENOENT.*\/nope\.ko/ })
     const ready = await next()
     t.match(ready, { event: 'ready', kernel: String, uptimeMs: Number, listening: ['vsock/3:17010'] })
+    master.write('{"request":"kernel-log"}\n')
+    const taints = { before: Number, now: Number }
+    t.match(await next(), { event: 'kernel-log', lines: Array, omitted: 0, overrun: false, taints })
     ask(guest)
     const [code, endedBy] = await ended
     // unshare(1) ends as its child did.

@@ -52,10 +52,8 @@ int main(void) { return printf("made by %s\\n", name()) < 0 ? 1 : sum(2, 3); }
     'sum.h': 'static int sum(int a, int b) { return a + b; }\n',
   }
   for (const [name, text] of Object.entries(project)) fs.writeFileSync(path.join(cwd, name), text)
-  const { code, stdout, stderr } = await run(cwd, [
-    'bash',
-    path.join('/tmp/cpu', fixtures, 'files-programs.sh'),
-  ])
+  const script = path.join('/tmp/cpu', fixtures, 'files-programs.sh')
+  const { code, stdout, stderr } = await run(cwd, ['bash', script], { flags: ['-export', 'all'] })
   t.same([code, stderr], [0, ''])
   t.same(stdout.toString().split('\n'), [
     'bash runs',

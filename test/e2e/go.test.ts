@@ -42,6 +42,7 @@ t.test('Go’s client: its files are there', async t => {
 t.test('Go’s server, in the guest', async t => {
   const inGuest = path.join(packageRoot(), 'dist/test/fixtures/go-cpud-in-guest.js')
   const flags = ['-namespace', `+${packageRoot()}`]
-  const { code, stdout, stderr } = await cpu(guest, ['node', inGuest], { cwd: directory, flags })
+  const limited = ['env', 'TAP_TIMEOUT=500', 'node', inGuest]
+  const { code, stdout, stderr } = await cpu(guest, limited, { cwd: directory, flags })
   t.equal(code, 0, `${stdout}${stderr}`)
 })

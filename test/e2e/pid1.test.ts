@@ -66,7 +66,7 @@ t.test('an address by DHCP, sessions, orphans, a disk, and the end by a signal',
 })
 
 function publicKey(): string {
-  return fs.readFileSync(path.join(image.directory, 'host.pub'), 'utf8').split(' ').slice(0, 2).join(' ')
+  return fs.readFileSync(path.join(image.directory, 'board.pub'), 'utf8').split(' ').slice(0, 2).join(' ')
 }
 
 async function expectMounts(t: Test, board: Board): Promise<void> {

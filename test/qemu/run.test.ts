@@ -38,7 +38,7 @@ function processesWith(text: string): string[] {
     .filter(command => command.includes(text))
 }
 
-t.test('a signal, and words in the log that are not the kernel`s', async t => {
+t.test("a signal, and words in the log that are not the kernel's", async t => {
   const runtime = privateRuntime(t)
   const script = 'echo "<1>BUG: says a program" >/dev/kmsg; kill -TERM $$'
   const { code, stderr, record } = await cpuVmRun(['--', 'sh', '-c', script])
