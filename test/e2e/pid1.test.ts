@@ -22,7 +22,7 @@ t.test('an address by DHCP, sessions, orphans, a disk, and the end by a signal',
   const disk = path.join(image.directory, 'disk')
   execFileSync('mke2fs', ['-q', '-t', 'ext4', disk, '16M'])
   const board = await startBoard(t, image, {
-    append: `loglevel=7 splash ip=dhcp modules_load=virtio_net,virtio_blk,ext4,fuse,nope -- -sp 2222`,
+    append: `loglevel=7 splash ip=dhcp modules_load=virtio_pci,virtio_net,virtio_blk,ext4,fuse,nope -- -sp 2222`,
     guestPort: 2222,
     disk,
   })
@@ -127,7 +127,7 @@ open("/mnt/kept", "w").write("kept")`
 t.test('an image made by hand, a static address, and a restart', async t => {
   const board = await startBoard(t, await boardImageByHand(t, image.kernel), {
     append:
-      'loglevel=7 modules_load=virtio_net,fuse ip=10.0.2.15::10.0.2.2:255.255.255.0:fixed:eth0:off:10.0.2.3',
+      'loglevel=7 modules_load=virtio_pci,virtio_net,fuse ip=10.0.2.15::10.0.2.2:255.255.255.0:fixed:eth0:off:10.0.2.3',
   })
   t.ok(await board.says(/cpud: listening/))
   t.equal(await sh(board, 'uname -n; cat /tmp/local/etc/resolv.conf'), 'fixed\nnameserver 10.0.2.3\n')
