@@ -10,7 +10,7 @@ import { consoleTail, panicLine } from './console-log.js'
 import { type ControlLine, openControlLine } from './control-line.js'
 import { startDaemon } from './daemon-process.js'
 import * as devices from './devices.js'
-import { guestModulePath, machineImage } from './image.js'
+import { furtherModules, type GuestFiles, guestModulePath, machineImage } from './image.js'
 import {
   type MachineKeys,
   type MachineState,
@@ -121,6 +121,7 @@ function machineDevices({
     ...(options.gdb ? [devices.debuggerStub(files.gdb)] : []),
     ...(options.debug ? [devices.humanMonitor(files.humanMonitor)] : []),
     ...(settings.nested ? [devices.nested()] : []),
+    devices.modules(options.extraModules ?? []),
     ...(options.devices ?? []),
     // Last, since -append may end in words for process 1.
     devices.boot({ image: images.bootImage, initrd: files.initrd, append: settings.append }),
@@ -129,23 +130,26 @@ function machineDevices({
 
 /** What this guest has that the base image has not. */
 async function guestFiles(
-  { settings, keys, state, tcpPort }: AttemptOptions,
+  { settings, keys, state, cid, tcpPort }: AttemptOptions,
   parts: readonly devices.Device[],
-): Promise<Record<string, string>> {
-  const { files: modules } = await settings.tree.plan(devices.wantedModules(parts))
+): Promise<GuestFiles> {
+  const { kernel, tree } = settings
+  const { files: modules } = await tree.plan(devices.wantedModules(parts))
+  const { vsock } = kernel.features
+  const listensOnVsock = vsock === 'unknown' ? cid !== undefined : vsock !== 'absent'
   const config: GuestConfig = {
     hostname: state.name,
     authorizedKeys: `${keys.clientPublicKey.trim()}\n`,
     hostKey: keys.hostKey,
     listen: [
       ...(tcpPort === undefined ? [] : [{ net: 'tcp', port: DEFAULT_PORT } as const]),
-      ...(settings.kernel.features.vsock === 'absent' ? [] : [{ net: 'vsock', port: DEFAULT_PORT } as const]),
+      ...(listensOnVsock ? [{ net: 'vsock', port: DEFAULT_PORT } as const] : []),
     ],
-    modules: modules.map(({ name }) => guestModulePath(name)),
+    modules: modules.map(({ name }) => guestModulePath(kernel.release, name)),
     control: devices.CONTROL_DEVICE,
     ...(tcpPort === undefined ? {} : { network: devices.USER_NETWORK }),
   }
-  return { [GUEST_CONFIG_PATH]: JSON.stringify(config) }
+  return { [GUEST_CONFIG_PATH]: JSON.stringify(config), ...(await furtherModules(kernel, tree, modules)) }
 }
 
 const END_CODES = {

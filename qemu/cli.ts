@@ -11,6 +11,7 @@ import { config } from './commands/config.js'
 import { consoleCommand } from './commands/console.js'
 import { doctor } from './commands/doctor.js'
 import { exec } from './commands/exec.js'
+import { image } from './commands/image.js'
 import { kernel } from './commands/kernel.js'
 import { list } from './commands/list.js'
 import { log } from './commands/log.js'
@@ -36,6 +37,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   stop,
   list,
   kernel,
+  image,
   doctor,
 }
 

@@ -49,7 +49,7 @@ export async function runTool(
 }
 
 /** ERR_CPU_VM_KERNEL_FETCH, with the last error that apt told. */
-export function fetchError(message: string, result: Outcome | undefined): CpuError {
+export function fetchError(message: string, result: Outcome | undefined, remedy?: string): CpuError {
   const said = (result?.stderr ?? '')
     .split('\n')
     .filter(line => line.startsWith('E:'))
@@ -59,7 +59,8 @@ export function fetchError(message: string, result: Outcome | undefined): CpuErr
     said === undefined ? message : `${message} (${said.slice(3)})`,
     {
       cause: result,
-      remedy: 'check the network and run apt-get update, or name a kernel of your own with -kernel FILE',
+      remedy:
+        remedy ?? 'check the network and run apt-get update, or name a kernel of your own with -kernel FILE',
     },
   )
 }

@@ -46,6 +46,11 @@ export function nested(): Device {
   return { qemu: [], modules: ['kvm-amd', 'kvm-intel', 'vhost_vsock'] }
 }
 
+/** Kernel modules that no device asks for. */
+export function modules(names: readonly string[]): Device {
+  return { qemu: [], modules: names }
+}
+
 /** `panic=-1` with -no-reboot: a kernel that panics ends the machine. */
 export function boot(options: { image: string; initrd: string; append?: string | undefined }): Device {
   return {

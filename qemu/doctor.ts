@@ -1,11 +1,15 @@
 // What this machine can do for virtual machines, each line with its remedy.
 
-import { cachedKernels, kernelCache } from './kernel.js'
+import { kvmRemedy, vsockRemedy } from './device-access.js'
+import * as host from './doctor-host.js'
+import { bootKernels, cachedKernels, kernelCache } from './kernel-search.js'
 import { probeKvm, probeVhostVsock, probeVirtiofsd, qemuVersion } from './probe.js'
 
 export interface Finding {
   readonly subject: string
   readonly works: boolean
+  /** Without it no machine can be started. */
+  readonly required?: boolean
   /** One line. */
   readonly text: string
   /** Where it does not work, what to do, or what is done instead. */
@@ -14,34 +18,52 @@ export interface Finding {
 
 /** Probes everything, one after the other; nothing is remembered from before. */
 export async function examine(): Promise<Finding[]> {
-  return [await qemu(), await kvm(), vsock(), await virtiofsd(), await kernels()]
+  return [
+    await qemu(),
+    await kvm(),
+    vsock(),
+    host.permissions(),
+    host.hostModules(),
+    await virtiofsd(),
+    host.memory(),
+    await host.cacheSpace(),
+    await host.machineSpace(),
+    await kernels(),
+    await host.apt(),
+    host.tools(),
+    host.sshKeys(),
+  ]
 }
 
 /** Whether machines can be started at all: with TCG, TCP and no shares if need be. */
 export function canStart(findings: readonly Finding[]): boolean {
-  return findings.every(({ subject, works }) => works || (subject !== 'QEMU' && subject !== 'kernel'))
+  return findings.every(({ works, required }) => works || required !== true)
 }
 
 async function qemu(): Promise<Finding> {
   const version = await qemuVersion()
+  const line = { subject: 'QEMU', required: true }
   return version === undefined
-    ? { subject: 'QEMU', works: false, text: 'not installed', remedy: 'apt-get install qemu-system-x86' }
-    : { subject: 'QEMU', works: true, text: version }
+    ? { ...line, works: false, text: 'not installed', remedy: 'apt-get install qemu-system-x86' }
+    : { ...line, works: true, text: version }
 }
 
 async function kvm(): Promise<Finding> {
   const { works, reason } = await probeKvm({ fresh: true })
   if (works) return { subject: 'KVM', works, text: 'a guest runs on it' }
-  const remedy =
-    'load kvm-intel or kvm-amd and open /dev/kvm to this user; until then the processor is emulated (TCG)'
-  return { subject: 'KVM', works, text: reason, remedy }
+  const remedy = kvmRemedy() ?? 'look at dmesg; in a virtual machine, its host may not nest'
+  return {
+    subject: 'KVM',
+    works,
+    text: reason,
+    remedy: `${remedy}; until then the processor is emulated (TCG)`,
+  }
 }
 
 function vsock(): Finding {
   const { works, reason } = probeVhostVsock()
   if (works) return { subject: 'vsock', works, text: '/dev/vhost-vsock opens' }
-  const remedy =
-    'modprobe vhost_vsock and open /dev/vhost-vsock to this user; until then machines are reached over TCP'
+  const remedy = `${vsockRemedy()}; until then machines are reached over TCP`
   return { subject: 'vsock', works, text: reason, remedy }
 }
 
@@ -57,13 +79,15 @@ async function virtiofsd(): Promise<Finding> {
 }
 
 async function kernels(): Promise<Finding> {
+  const line = { subject: 'kernel', required: true }
   const releases = (await cachedKernels()).map(({ release }) => release)
-  return releases.length === 0
-    ? {
-        subject: 'kernel',
-        works: false,
-        text: `none in ${kernelCache()}`,
-        remedy: 'cpu-vm kernel -fetch amd64',
-      }
-    : { subject: 'kernel', works: true, text: `in the cache: ${releases.join(', ')}` }
+  if (releases.length > 0) return { ...line, works: true, text: `in the cache: ${releases.join(', ')}` }
+  const [installed] = await bootKernels(() => undefined)
+  const own = installed === undefined ? '' : `; or use this machine's own: -kernel ${installed.release}`
+  return {
+    ...line,
+    works: false,
+    text: `none in ${kernelCache()}`,
+    remedy: `cpu-vm kernel -fetch amd64${own}`,
+  }
 }

@@ -1,11 +1,11 @@
 // The flags of each cpu-vm command, and what they make of a machine.
 
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { defineFlags, type FlagTable, type FlagValues } from '../src/cli/flags.js'
 import type { HelpText } from '../src/cli/help.js'
 import { UsageError } from '../src/errors.js'
 import { FSTAB_VARIABLE } from '../src/ssh/exec-request.js'
-import { DEBIAN_FLAVOURS } from './debian-kernel.js'
 import { parseDisk } from './disk.js'
 import type { MachineOptions, ShareOptions } from './settings.js'
 import { SHARE_CACHES } from './virtiofsd.js'
@@ -16,18 +16,12 @@ const COMMON = defineFlags({
   h: { kind: 'boolean', hidden: true, help: 'show this' },
 })
 
-const MACHINE = defineFlags({
-  name: {
-    kind: 'string',
-    placeholder: 'NAME',
-    commandLineOnly: true,
-    help: 'name of the machine (default: one that is free)',
-  },
+const KERNEL = defineFlags({
   kernel: {
     kind: 'string',
     placeholder: 'FILE',
-    located: inDirectory,
-    help: 'bzImage or vmlinux to boot (default: the newest Debian kernel in the cache)',
+    located: locateKernel,
+    help: 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows (default: the newest Debian kernel in the cache)',
   },
   modules: {
     kind: 'string',
@@ -35,6 +29,23 @@ const MACHINE = defineFlags({
     located: inDirectory,
     help: "the kernel's lib/modules/RELEASE (default: looked for around the kernel)",
   },
+  module: {
+    kind: 'list',
+    placeholder: 'MODULE',
+    help: 'one more kernel module for the guest, such as ext4, with what it depends on',
+  },
+})
+
+const JSON_FLAG = defineFlags({ json: { kind: 'boolean', help: 'as JSON' } })
+
+const MACHINE = defineFlags({
+  name: {
+    kind: 'string',
+    placeholder: 'NAME',
+    commandLineOnly: true,
+    help: 'name of the machine (default: one that is free)',
+  },
+  ...KERNEL,
   append: { kind: 'string', placeholder: 'TEXT', help: "more of the kernel's command line" },
   memory: { kind: 'integer', placeholder: 'MIB', min: 384, help: 'memory (default 1024, nested 2048)' },
   cpus: { kind: 'integer', placeholder: 'N', min: 1, max: 255, help: 'processors (default 2, emulated 1)' },
@@ -165,13 +176,15 @@ export const TEST_FLAGS = defineFlags({
   ...COMMON,
 })
 
-export const CONFIG_FLAGS = defineFlags({ json: { kind: 'boolean', help: 'as JSON' }, ...COMMON })
+export const CONFIG_FLAGS = defineFlags({ ...JSON_FLAG, ...COMMON })
 
 export const EXEC_FLAGS = defineFlags({ ...SESSION, ...COMMON })
 
 export const PLAIN_FLAGS = COMMON
 
-export const LIST_FLAGS = defineFlags({ json: { kind: 'boolean', help: 'as JSON' }, ...COMMON })
+export const LIST_FLAGS = defineFlags({ ...JSON_FLAG, ...COMMON })
+
+export const DOCTOR_FLAGS = LIST_FLAGS
 
 export const CONSOLE_FLAGS = defineFlags({
   monitor: { kind: 'boolean', help: "QEMU's monitor instead, of a machine that was started with -debug" },
@@ -192,10 +205,33 @@ export const WAIT_FLAGS = defineFlags({
 export const KERNEL_FLAGS = defineFlags({
   fetch: {
     kind: 'string',
-    choices: DEBIAN_FLAVOURS,
-    placeholder: 'FLAVOUR',
-    help: 'download a Debian kernel into the cache, unless it is there: amd64, cloud-amd64, backports/amd64',
+    placeholder: 'PACKAGE',
+    help: 'download a Debian kernel into the cache, unless it is there: the newest amd64, cloud-amd64, backports/amd64 or backports/cloud-amd64, or a package, linux-image-RELEASE or linux-image-RELEASE=VERSION',
   },
+  ...JSON_FLAG,
+  ...COMMON,
+})
+
+export const IMAGE_FLAGS = defineFlags({
+  ...KERNEL,
+  list: { kind: 'boolean', help: 'show the files in it' },
+  o: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'write an initramfs there that needs no launcher: docs/pid1.md',
+  },
+  keys: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'with -o: who may log in, as in sshd(8) (default: your public keys in ~/.ssh)',
+  },
+  hk: {
+    kind: 'string',
+    placeholder: 'FILE',
+    help: 'with -o: the private host key, which is made if it is missing (default: a new one)',
+  },
+  hostname: { kind: 'string', placeholder: 'NAME', help: "with -o: the machine's name" },
+  ...JSON_FLAG,
   ...COMMON,
 })
 
@@ -292,15 +328,32 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
   kernel: {
     table: KERNEL_FLAGS,
     text: {
-      usage: 'cpu-vm kernel [flags]',
-      summary: 'Shows the kernels in the cache and what each can do, or fetches one.',
-      examples: [{ command: 'cpu-vm kernel -fetch amd64', does: "the newest of Debian's" }],
+      usage: 'cpu-vm kernel [flags] [FILE...]',
+      summary:
+        'Shows which kernels can be booted here, and what each lacks: those in the cache, in /boot, and where one was built; or those that are named. Or fetches one.',
+      examples: [
+        { command: 'cpu-vm kernel ~/src/linux', does: 'the kernel that was built there' },
+        { command: 'cpu-vm kernel -fetch amd64', does: "the newest of Debian's" },
+        { command: 'cpu-vm kernel -fetch linux-image-6.1.0-56-amd64', does: 'that one' },
+      ],
+    },
+  },
+  image: {
+    table: IMAGE_FLAGS,
+    text: {
+      usage: 'cpu-vm image [flags]',
+      summary:
+        "Builds a guest's file system for a kernel, unless it is in the cache, and shows where it is and what its parts weigh; or writes one for a machine of your own.",
+      examples: [
+        { command: 'cpu-vm image -list', does: 'the files in it' },
+        { command: 'cpu-vm image -o board.cpio -hostname board', does: 'to be booted without cpu-vm' },
+      ],
     },
   },
   doctor: {
-    table: PLAIN_FLAGS,
+    table: DOCTOR_FLAGS,
     text: {
-      usage: 'cpu-vm doctor',
+      usage: 'cpu-vm doctor [flags]',
       summary: 'Shows what works on this machine, and what to do.',
       examples: [],
     },
@@ -313,6 +366,7 @@ export function machineOptions(values: FlagValues<typeof MACHINE>): MachineOptio
     name: values.name,
     kernel: values.kernel,
     modules: values.modules,
+    extraModules: values.module,
     append: values.append,
     memoryMiB: values.memory,
     cpus: values.cpus,
@@ -332,6 +386,12 @@ export function machineOptions(values: FlagValues<typeof MACHINE>): MachineOptio
 /** Of a path at the beginning of a value. */
 function inDirectory(text: string, directory: string): string {
   return resolve(directory, text)
+}
+
+/** What is not there may be a release. */
+function locateKernel(text: string, directory: string): string {
+  const path = resolve(directory, text)
+  return text.includes('/') || existsSync(path) ? path : text
 }
 
 function locateShare(text: string, directory: string): string {

@@ -1,28 +1,27 @@
 // The guest's root file system as an initramfs: Node, its libraries, cpud as PID 1, and the kernel's modules.
 // One base image per kernel lies in the cache; what differs between machines is a second archive behind it.
 //
-// Our own files are in /cpu-harness, since a session puts the client's /usr, /lib and /bin over the guest's. The
-// libraries are where the loader looks for them: cpud itself never sees a session's mounts.
+// Our own files are in /cpu-harness, since a session puts the client's /usr, /lib and /bin over the guest's. Libraries
+// and modules are where loader and cpud look for them: cpud itself never sees a session's mounts.
 
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream, existsSync, readdirSync, statSync } from 'node:fs'
-import { constants, copyFile, mkdtemp, open, realpath, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { constants, copyFile, open, realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
-import { execa } from 'execa'
 import { CpuError } from '../src/errors.js'
 import { cacheDirectory, cachedFile, pruneCache } from './cache.js'
 import { type CpioEntry, cpio, parentDirectories } from './cpio.js'
 import type { Kernel } from './kernel.js'
 import { sharedLibraries } from './libraries.js'
-import { GUEST_MODULES, type ModuleFile, ModuleTree, NESTED_MODULES, readModule } from './modules.js'
+import { BASE_MODULES, type ModuleFile, ModuleTree, modulesDep, readModule } from './modules.js'
+import { withoutDebugInformation, withStripped } from './strip.js'
 import { writeError } from './write-error.js'
 
 /** Increased whenever the same inputs give another image. */
-const LAYOUT = 1
+const LAYOUT = 2
 const KEEP = 6
 
 const DIRECTORIES = [
@@ -50,15 +49,17 @@ const TEXT_FILES: Readonly<Record<string, string>> = {
   'etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
 }
 
-/** The kernel starts it with arguments of its own, which are not cpud's. */
 const INIT = `#!/cpu-harness/node
-process.argv = [process.argv[0], '/cpu-harness/cpud.cjs', '-init']
 require('/cpu-harness/cpud.cjs')
 `
 
 /** Where a module lies in the guest. */
-export function guestModulePath(name: string): string {
-  return `/cpu-harness/modules/${name}.ko`
+export function guestModulePath(release: string, name: string): string {
+  return join(guestModules(release), `${name}.ko`)
+}
+
+function guestModules(release: string): string {
+  return `/lib/modules/${release}`
 }
 
 /** The directory that scripts/bundle.mjs makes. Throws CpuError ERR_CPU_VM_BUNDLE_MISSING. */
@@ -92,15 +93,17 @@ export async function baseImage({
   const native = guestFiles(bundle).filter(path => path.endsWith('.node'))
   const libraries = await sharedLibraries([node, ...native])
   const tree = new ModuleTree(kernel.modulesDirectory)
-  const { files: modules } = await tree.plan([...GUEST_MODULES, ...NESTED_MODULES])
+  const { files: modules } = await tree.plan(BASE_MODULES)
+  const lists = moduleLists(kernel.release, modules, tree)
   const large = [node, ...libraries, ...modules.map(({ path }) => path)]
   const directory = join(cacheDirectory(), 'images')
   const image = await cachedFile(
-    join(directory, await imageKey(large, guestFiles(bundle))),
+    join(directory, await imageKey(large, guestFiles(bundle), lists)),
     async temporary => {
       signal?.throwIfAborted()
-      await withStrippedNode(node, async stripped => {
-        const entries = await baseEntries({ node: stripped, libraries, bundle: guestFiles(bundle), modules })
+      await withStripped(node, async stripped => {
+        const files = { ...lists, ...(await moduleFiles(kernel.release, modules)) }
+        const entries = await baseEntries({ node: stripped, libraries, bundle: guestFiles(bundle), files })
         await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
           ...(signal === undefined ? {} : { signal }),
         })
@@ -111,25 +114,59 @@ export async function baseImage({
   return image
 }
 
+/** By their paths in the guest. */
+export type GuestFiles = Readonly<Record<string, Uint8Array | string>>
+
+/** The modules of `files` that the base image lacks, and modules.dep with them in it; nothing if it has them all. */
+export async function furtherModules(
+  { release }: Pick<Kernel, 'release'>,
+  tree: ModuleTree,
+  files: readonly ModuleFile[],
+): Promise<GuestFiles> {
+  const { files: base } = await tree.plan(BASE_MODULES)
+  const further = files.filter(({ name }) => !base.some(known => known.name === name))
+  if (further.length === 0) return {}
+  return {
+    ...moduleLists(release, [...base, ...further], tree),
+    ...(await moduleFiles(release, further)),
+  }
+}
+
+async function moduleFiles(release: string, modules: readonly ModuleFile[]): Promise<GuestFiles> {
+  const files: Record<string, Uint8Array> = {}
+  for (const { name, path } of modules)
+    files[guestModulePath(release, name)] = await withoutDebugInformation(await readModule(path))
+  return files
+}
+
+/** What says which modules there are, for `modules_load=`. */
+function moduleLists(release: string, modules: readonly ModuleFile[], tree: ModuleTree): GuestFiles {
+  return {
+    [join(guestModules(release), 'modules.dep')]: modulesDep(modules),
+    [join(guestModules(release), 'modules.builtin')]: tree.builtin.map(name => `${name}.ko\n`).join(''),
+  }
+}
+
 /**
- * Writes base image and this machine's own files into `target` (mode 0600: a host key is among them). The base
- * is cloned where the file system can. Throws CpuError ERR_CPU_VM_WRITE where there is no room.
+ * Writes base image and further files into `target` (mode 0600: a host key is among them). The base is cloned
+ * where the file system can. Throws CpuError ERR_CPU_VM_WRITE where there is no room; `variable` is what chooses the place.
  */
 export async function machineImage(
   base: string,
-  files: Record<string, string>,
+  files: GuestFiles,
   target: string,
+  variable = 'XDG_RUNTIME_DIR',
 ): Promise<void> {
   try {
     await copyFile(base, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
     await appendFiles(target, files)
   } catch (error) {
-    throw writeError(error, dirname(target), 'XDG_RUNTIME_DIR')
+    throw writeError(error, dirname(target), variable)
   }
 }
 
-async function appendFiles(target: string, files: Record<string, string>): Promise<void> {
-  const known = new Set(['etc'])
+async function appendFiles(target: string, files: GuestFiles): Promise<void> {
+  const known = new Set(['etc', 'lib', 'lib/modules'])
   const entries = Object.entries(files).flatMap(([path, data]): CpioEntry[] => [
     ...parentDirectories(path, known),
     { type: 'file', path, data, mode: 0o600 },
@@ -147,11 +184,11 @@ interface BaseParts {
   readonly node: string
   readonly libraries: readonly string[]
   readonly bundle: readonly string[]
-  readonly modules: readonly ModuleFile[]
+  readonly files: GuestFiles
 }
 
 /** Everything in the base image, in its order. */
-async function baseEntries({ node, libraries, bundle, modules }: BaseParts): Promise<CpioEntry[]> {
+async function baseEntries({ node, libraries, bundle, files }: BaseParts): Promise<CpioEntry[]> {
   const entries: CpioEntry[] = DIRECTORIES.map(path => ({ type: 'directory', path }))
   entries.push({ type: 'directory', path: 'tmp', mode: 0o1777 })
   // Before PID 1 has mounted devtmpfs there is nothing else in /dev.
@@ -159,19 +196,22 @@ async function baseEntries({ node, libraries, bundle, modules }: BaseParts): Pro
   entries.push({ type: 'character-device', path: 'dev/null', major: 1, minor: 3, mode: 0o666 })
   const known = new Set(DIRECTORIES)
   const add = (entry: CpioEntry) => entries.push(...parentDirectories(entry.path, known), entry)
-  for (const [path, data] of Object.entries(TEXT_FILES)) add({ type: 'file', path, data })
+  for (const [path, data] of Object.entries({ ...TEXT_FILES, ...files })) add({ type: 'file', path, data })
   for (const path of libraries) add({ type: 'copy', path, from: await realpath(path), mode: 0o755 })
   add({ type: 'copy', path: 'cpu-harness/node', from: node, mode: 0o755 })
   for (const from of bundle) add({ type: 'copy', path: `cpu-harness/${basename(from)}`, from })
-  for (const { name, path } of modules)
-    add({ type: 'file', path: guestModulePath(name), data: await readModule(path) })
   add({ type: 'file', path: 'init', data: INIT, mode: 0o755 })
   return entries
 }
 
 /** Names the image: small inputs by content, large ones by what stat says of them. */
-async function imageKey(large: readonly string[], small: readonly string[]): Promise<string> {
-  const hash = createHash('sha256').update(`${LAYOUT}${INIT}${JSON.stringify([DIRECTORIES, TEXT_FILES])}`)
+async function imageKey(
+  large: readonly string[],
+  small: readonly string[],
+  lists: GuestFiles,
+): Promise<string> {
+  const texts = JSON.stringify([DIRECTORIES, TEXT_FILES, lists])
+  const hash = createHash('sha256').update(`${LAYOUT}${INIT}${texts}`)
   for (const path of large) {
     const { size, mtimeMs } = statSync(path)
     // Not the directory: the same file may be seen from a guest under another name.
@@ -182,18 +222,6 @@ async function imageKey(large: readonly string[], small: readonly string[]): Pro
     await pipeline(createReadStream(path), hash, { end: false })
   }
   return hash.digest('hex').slice(0, 32)
-}
-
-/** Symbols are a tenth of Node and of no use there; without strip(1) they stay. */
-async function withStrippedNode(node: string, use: (path: string) => Promise<void>): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'cpu-harness-node-'))
-  try {
-    const stripped = join(directory, 'node')
-    const { failed } = await execa('strip', ['-o', stripped, node], { reject: false, timeout: 120_000 })
-    await use(failed ? node : stripped)
-  } finally {
-    await rm(directory, { recursive: true, force: true })
-  }
 }
 
 /** What of the bundle a guest needs. */

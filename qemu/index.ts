@@ -1,16 +1,11 @@
 // The launcher's API: `import { startMachine } from 'cpu-harness/vm'`.
 
 export { type DebianFlavour, type FetchOptions, fetchDebianKernel } from './debian-kernel.js'
-export { examine, type Finding } from './doctor.js'
-export {
-  cachedKernels,
-  findKernel,
-  type Kernel,
-  type KernelChoice,
-  type KernelFeatures,
-  type Presence,
-} from './kernel.js'
+export { canStart, examine, type Finding } from './doctor.js'
+export type { Kernel } from './kernel.js'
+export type { KernelFeatures, Presence } from './kernel-config.js'
 export type { Finding as KernelFinding } from './kernel-findings.js'
+export { cachedKernels, findKernel, type KernelChoice } from './kernel-search.js'
 export { type Machine, startMachine, stopMachine } from './machine.js'
 export { listMachines, type MachineState } from './machine-directory.js'
 export type { MachineEnd } from './machine-end.js'

@@ -27,11 +27,16 @@ export const GUEST_MODULES: readonly string[] = [
 /** What makes a guest a host of guests. */
 export const NESTED_MODULES: readonly string[] = ['kvm-amd', 'kvm-intel', 'vhost_vsock']
 
+/** What is in the image of every machine. */
+export const BASE_MODULES: readonly string[] = [...GUEST_MODULES, ...NESTED_MODULES]
+
 export interface ModuleFile {
   /** With underscores, as /proc/modules shows it. */
   readonly name: string
   /** On this machine; `.ko`, `.ko.xz`, `.ko.zst` or `.ko.gz`. */
   readonly path: string
+  /** Names of all that must be loaded before, in that order. */
+  readonly dependencies: readonly string[]
 }
 
 export interface ModulePlan {
@@ -53,7 +58,7 @@ export class ModuleTree {
   readonly #entries = new Map<string, Entry>()
   readonly #builtin: ReadonlySet<string>
 
-  /** `directory` is lib/modules/RELEASE; undefined stands for a kernel without modules. */
+  /** `directory` is lib/modules/RELEASE, or where a kernel was built; undefined stands for a kernel without modules. */
   constructor(directory: string | undefined) {
     this.#builtin = new Set(
       directory === undefined ? [] : lines(join(directory, 'modules.builtin')).map(moduleName),
@@ -61,6 +66,21 @@ export class ModuleTree {
     if (directory === undefined) return
     if (existsSync(join(directory, 'modules.dep'))) this.#readDependencies(directory)
     else this.#readOrder(directory)
+  }
+
+  /** Of all that are files, with underscores. */
+  get names(): string[] {
+    return [...this.#entries.keys()]
+  }
+
+  /** Of all that are part of the kernel itself. */
+  get builtin(): string[] {
+    return [...this.#builtin]
+  }
+
+  /** Where a module's file is on this machine. */
+  path(name: string): string | undefined {
+    return this.#entries.get(moduleName(name))?.path
   }
 
   /** How the kernel has a module. */
@@ -88,8 +108,13 @@ export class ModuleTree {
     const entry = this.#entries.get(name)
     if (files.has(name) || entry === undefined) return
     entry.dependencies ??= moduleDependencies(await readModule(entry.path))
-    for (const dependency of entry.dependencies) await this.#collect(dependency, files)
-    files.set(name, { name, path: entry.path })
+    const before = new Set<string>()
+    for (const dependency of entry.dependencies) {
+      await this.#collect(dependency, files)
+      const file = files.get(dependency)
+      if (file !== undefined) for (const needed of [...file.dependencies, dependency]) before.add(needed)
+    }
+    files.set(name, { name, path: entry.path, dependencies: [...before] })
   }
 
   #readDependencies(directory: string): void {
@@ -100,16 +125,34 @@ export class ModuleTree {
   }
 
   #readOrder(directory: string): void {
-    for (const path of lines(join(directory, 'modules.order'))) {
-      const file = ['', '.xz', '.zst', '.gz'].map(end => join(directory, path + end)).find(existsSync)
-      if (file !== undefined) this.#entries.set(moduleName(path), { path: file, dependencies: undefined })
+    for (const line of lines(join(directory, 'modules.order'))) {
+      const file = orderedFiles(line)
+        .map(path => join(directory, path))
+        .find(existsSync)
+      if (file !== undefined) this.#entries.set(moduleName(file), { path: file, dependencies: undefined })
     }
   }
+}
+
+/** Where a kernel was built, there is no `kernel/`, which older ones name all the same, and newer ones name objects. */
+function orderedFiles(line: string): string[] {
+  const path = line.replace(/\.o$/, '.ko')
+  return [path, `${path}.xz`, `${path}.zst`, `${path}.gz`, path.replace(/^kernel\//, '')]
 }
 
 /** The module as the kernel wants it: never compressed, since not every kernel decompresses modules. */
 export async function readModule(path: string): Promise<Buffer> {
   return decompress(await readFile(path), path)
+}
+
+/** What modprobe(8), and PID 1 of ours, reads in the directory where the files lie as `NAME.ko`. */
+export function modulesDep(files: readonly ModuleFile[]): string {
+  const file = (name: string) => `${name}.ko`
+  // The last one named is loaded first.
+  return files
+    .map(({ name, dependencies }) => `${file(name)}: ${dependencies.toReversed().map(file).join(' ')}`.trim())
+    .map(line => `${line}\n`)
+    .join('')
 }
 
 /** The names in the `depends=` line that the kernel's build puts into a module. */

@@ -1,7 +1,6 @@
 // What this machine can really do: KVM runs code, /dev/vhost-vsock opens, virtiofsd gets through its sandbox. A
 // file that exists proves none of that. Every probe has a time limit; the answers are kept for some minutes.
 
-import { closeSync, openSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { cacheDirectory } from './cache.js'
 import { lastLine } from './daemon-process.js'
+import { KVM_DEVICE, openError, VSOCK_DEVICE } from './device-access.js'
 import { endProcesses } from './process-identity.js'
 import { findVirtiofsd, type Sandbox, startVirtiofsd, type VirtiofsdProgram } from './virtiofsd.js'
 
@@ -40,14 +40,14 @@ const KEEP_MS = 10 * 60_000
 /** Whether a guest runs on KVM here, with the processor that our machines get. */
 export function probeKvm(options: ProbeOptions = {}): Promise<Probe> {
   return remembered('kvm', options, async () => {
-    const open = probeOpen('/dev/kvm')
+    const open = probeOpen(KVM_DEVICE)
     return open.works ? runProbeGuest(['-accel', 'kvm', '-cpu', 'host']) : open
   })
 }
 
 /** Whether guests can have AF_VSOCK through the host's kernel. */
 export function probeVhostVsock(): Probe {
-  return probeOpen('/dev/vhost-vsock')
+  return probeOpen(VSOCK_DEVICE)
 }
 
 /** The strongest sandbox in which virtiofsd comes up. */
@@ -77,14 +77,10 @@ export async function qemuVersion(): Promise<string | undefined> {
 }
 
 function probeOpen(device: string): Probe {
-  try {
-    closeSync(openSync(device, 'r+'))
-    return { works: true, reason: '' }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const reason = code === 'ENOENT' ? `there is no ${device}` : `${device} does not open (${code})`
-    return { works: false, reason }
-  }
+  const error = openError(device)
+  if (error === undefined) return { works: true, reason: '' }
+  const reason = error === 'ENOENT' ? `there is no ${device}` : `${device} does not open (${error})`
+  return { works: false, reason }
 }
 
 /** What the probe's guest writes to the exit device, and what QEMU makes of it: twice that plus 1. */

@@ -4,22 +4,27 @@
 import { realpath, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { CpuError, UsageError } from '../src/errors.js'
+import { kvmRemedy, vsockRemedy } from './device-access.js'
 import type { Accelerator, Device } from './devices.js'
 import type { Disk } from './disk.js'
 import { baseImage } from './image.js'
-import { findKernel, type Kernel } from './kernel.js'
+import type { Kernel } from './kernel.js'
+import { findKernel } from './kernel-search.js'
 import { ModuleTree } from './modules.js'
 import { probeKvm, probeVhostVsock, probeVirtiofsd } from './probe.js'
+import { requireModules } from './required-modules.js'
 import { checkTag, type Sandbox, type Share, type ShareCache, type VirtiofsdProgram } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
 
 export interface MachineOptions {
   /** By default one that is free. */
   readonly name?: string | undefined
-  /** bzImage or vmlinux; by default the best in the cache. */
+  /** bzImage or vmlinux, the directory where one was built, or a release; by default the best in the cache. */
   readonly kernel?: string | undefined
   /** lib/modules/RELEASE; by default looked for around the kernel. */
   readonly modules?: string | undefined
+  /** Names of kernel modules that the guest loads besides those that its devices need. */
+  readonly extraModules?: readonly string[] | undefined
   /** More of the kernel's command line. */
   readonly append?: string | undefined
   readonly memoryMiB?: number | undefined
@@ -85,7 +90,8 @@ export interface Settings {
 }
 
 const TIMEOUT_MS: Readonly<Record<Accelerator, number>> = { kvm: 60_000, tcg: 120_000 }
-const MEMORY_MIB = 1024
+/** By default. */
+export const MEMORY_MIB = 1024
 const NESTED_MEMORY_MIB = 2048
 
 /** What is made of a kernel once, and kept. */
@@ -107,9 +113,11 @@ export async function decide(options: MachineOptions): Promise<Settings> {
   const shares = await checkShares(options, kernel)
   const nested = options.nested ?? false
   warnOfLimits(kernel, nested, say)
+  const tree = new ModuleTree(kernel.modulesDirectory)
+  requireModules(options.extraModules ?? [], kernel, tree)
   return {
     kernel,
-    tree: new ModuleTree(kernel.modulesDirectory),
+    tree,
     append: options.append,
     memoryMiB: options.memoryMiB ?? (nested ? NESTED_MEMORY_MIB : MEMORY_MIB),
     // Emulated, one boots sooner than two, and a host of guests in half the time.
@@ -154,7 +162,7 @@ async function chooseAccelerator(
     return 'tcg'
   }
   throw new CpuError('ERR_CPU_VM_KVM', `KVM does not work here: ${kvm.reason}`, {
-    remedy: 'load kvm-intel or kvm-amd and open /dev/kvm to this user, or use -accel tcg',
+    remedy: `${kvmRemedy() ?? 'look at dmesg'}; or use -accel tcg`,
   })
 }
 
@@ -165,16 +173,22 @@ function chooseNetwork(
 ): { vsock: boolean; tcp: boolean } {
   if (wanted === 'none') return { vsock: false, tcp: false }
   if (wanted === 'tcp') return { vsock: false, tcp: true }
-  const device = probeVhostVsock()
-  const reason = kernel.features.vsock === 'absent' ? `kernel ${kernel.release} has no vsock` : device.reason
+  const reason = reasonAgainstVsock(kernel, wanted === 'vsock')
   if (reason === '') return { vsock: true, tcp: wanted === 'both' }
   if (wanted !== 'vsock') {
     say(`using TCP instead of vsock: ${reason}`)
     return { vsock: false, tcp: true }
   }
   throw new CpuError('ERR_CPU_VM_VSOCK', `vsock does not work here: ${reason}`, {
-    remedy: 'modprobe vhost_vsock and open /dev/vhost-vsock to this user, or use -net tcp',
+    remedy: `${vsockRemedy() ?? 'use another kernel'}; or use -net tcp`,
   })
+}
+
+/** Empty if there is none. What a kernel has that does not tell is not relied on, unless it is `forced`. */
+function reasonAgainstVsock({ release, features }: Kernel, forced: boolean): string {
+  if (features.vsock === 'absent') return `kernel ${release} has no vsock`
+  if (features.vsock === 'unknown' && !forced) return `nothing tells whether kernel ${release} has vsock`
+  return probeVhostVsock().reason
 }
 
 async function checkShares(options: MachineOptions, kernel: Kernel): Promise<Share[]> {

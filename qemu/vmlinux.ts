@@ -71,15 +71,26 @@ export async function bootImage(path: string): Promise<string> {
   return (await stat(vmlinux)).size === 0 ? path : vmlinux
 }
 
+/** The ELF kernel of an image, be it one; undefined where it cannot be decompressed here. */
+export async function uncompressedKernel(path: string): Promise<Buffer | undefined> {
+  // Most are in the cache already.
+  const image = await readFile(await bootImage(path))
+  return isBzImage(image) ? decompressPayload(image, path).catch(() => undefined) : image
+}
+
 /** The ELF kernel in a bzImage, if it has a PVH entry. Throws as `decompress`. */
 export async function extractVmlinux(image: Buffer, subject: string): Promise<Buffer | undefined> {
+  const vmlinux = await decompressPayload(image, subject)
+  return hasPvhEntry(vmlinux) ? vmlinux : undefined
+}
+
+function decompressPayload(image: Buffer, subject: string): Promise<Buffer> {
   const start = (image.readUInt8(SETUP_SECTS) + 1) * 512 + image.readUInt32LE(PAYLOAD_OFFSET)
   const payload = image.subarray(start, start + image.readUInt32LE(PAYLOAD_LENGTH))
   // All but gzip have the size of the content put behind them by the kernel's build.
   const isGzip = payload[0] === 0x1f && payload[1] === 0x8b
   const compressed = isGzip ? payload : payload.subarray(0, -4)
-  const vmlinux = await decompress(compressed, subject)
-  return hasPvhEntry(vmlinux) ? vmlinux : undefined
+  return decompress(compressed, subject)
 }
 
 function hasPvhEntry(vmlinux: Buffer): boolean {

@@ -22,7 +22,7 @@ function __cpu_vm_operands
             case --
                 set -e words[1]
                 break
-            case -name --name -kernel --kernel -modules --modules -append --append -memory --memory -cpus --cpus -share --share -disk --disk -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch
+            case -name --name -kernel --kernel -modules --modules -module --module -append --append -memory --memory -cpus --cpus -share --share -disk --disk -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
                 set -e words[1]
                 set -q words[1]; and set -e words[1]
             case '-?*'
@@ -58,11 +58,13 @@ complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a log -d 'Shows w
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a wait -d 'Waits until a machine is ready, or has ended'
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a stop -d 'Stops machines and removes their files'
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a list -d 'Shows the machines that run'
-complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a kernel -d 'Shows the kernels in the cache and what each can do, or fetches one'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a kernel -d 'Shows which kernels can be booted here, and what each lacks: those in the cache, in /boot, and where one was built; or those that are named. Or fetches one'
+complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a image -d 'Builds a guest\'s file system for a kernel, unless it is in the cache, and shows where it is and what its parts weigh; or writes one for a machine of your own'
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a doctor -d 'Shows what works on this machine, and what to do'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o name -x -d 'name of the machine'
-complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o kernel -r -F -d 'bzImage or vmlinux to boot'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o kernel -r -F -d 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o module -x -d 'one more kernel module for the guest, such as ext4, with what it depends on'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o append -x -d 'more of the kernel\'s command line'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o memory -x -d 'memory'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o cpus -x -d 'processors'
@@ -80,8 +82,9 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o dry-run -d 'show the command 
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o help -d 'show this'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o name -x -d 'name of the machine'
-complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o kernel -r -F -d 'bzImage or vmlinux to boot'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o kernel -r -F -d 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o module -x -d 'one more kernel module for the guest, such as ext4, with what it depends on'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o append -x -d 'more of the kernel\'s command line'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o memory -x -d 'memory'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o cpus -x -d 'processors'
@@ -117,6 +120,7 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o list -d 'show the tests, and r
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o dry-run -d 'show the command lines, and start nothing'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 test' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -ge 0 test' -F
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 config' -o json -d 'as JSON'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 config' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 config' -o help -d 'show this'
@@ -146,8 +150,22 @@ complete -c cpu-vm -n '__cpu_vm_at -ge 0 stop' -a '(__cpu_vm_list_machine)'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o json -d 'as JSON'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o help -d 'show this'
-complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o fetch -x -a 'amd64 cloud-amd64 backports/amd64 backports/cloud-amd64' -d 'download a Debian kernel into the cache, unless it is there: amd64, cloud-amd64, backports/amd64'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o fetch -x -d 'download a Debian kernel into the cache, unless it is there: the newest amd64, cloud-amd64, backports/amd64 or backports/cloud-amd64, or a package, linux-image-RELEASE or linux-image-RELEASE=VERSION'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o json -d 'as JSON'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -ge 0 kernel' -F
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o kernel -r -F -d 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o module -x -d 'one more kernel module for the guest, such as ext4, with what it depends on'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o list -d 'show the files in it'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o o -r -F -d 'write an initramfs there that needs no launcher: docs/pid1.md'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o keys -r -F -d 'with -o: who may log in, as in sshd(8)'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o hk -r -F -d 'with -o: the private host key, which is made if it is missing'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o hostname -x -d 'with -o: the machine\'s name'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o json -d 'as JSON'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o v -d 'say what is chosen, and the time of every stage'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o help -d 'show this'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 doctor' -o json -d 'as JSON'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 doctor' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 doctor' -o help -d 'show this'

@@ -3,7 +3,7 @@
 import { LIST_FLAGS } from '../flags.js'
 import { cleanStaleMachines, listMachines, type MachineState, machineStatus } from '../machine-directory.js'
 import { command, refuseOperands } from './command.js'
-import { print, table } from './output.js'
+import { print, printJson, table } from './output.js'
 
 const HEADINGS = ['NAME', 'STATE', 'VSOCK', 'TCP', 'KERNEL', 'ACCEL', 'PID']
 
@@ -12,8 +12,7 @@ export const list = command('list', LIST_FLAGS, async flags => {
   await cleanStaleMachines()
   const machines = listMachines()
   if (flags.values.json) {
-    const shown = machines.map(({ directory, state }) => ({ ...describe(state), directory }))
-    return print(`${JSON.stringify(shown, undefined, 2)}\n`)
+    return printJson(machines.map(({ directory, state }) => ({ ...describe(state), directory })))
   }
   const rows = machines.map(({ state }) => {
     const { name, status, cid, tcpPort, release, accelerator, pid } = describe(state)

@@ -6,6 +6,10 @@ export function print(text: string): number {
   return 0
 }
 
+export function printJson(value: unknown): number {
+  return print(`${JSON.stringify(value, undefined, 2)}\n`)
+}
+
 export function say(line: string): void {
   process.stderr.write(`cpu-vm: ${line}\n`)
 }

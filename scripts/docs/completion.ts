@@ -44,10 +44,15 @@ function pathsOf(placeholder: string | undefined): FlagCompletion['paths'] {
   return placeholder === 'FILE' || placeholder === 'PATH' ? 'files' : undefined
 }
 
-/** What completes an operand: hosts that are known, machines that run, or a command line. */
-export type Operand = 'host' | 'machine' | 'command'
+/** What completes an operand: hosts that are known, machines that run, files, or a command line. */
+export type Operand = 'host' | 'machine' | 'file' | 'command'
 
-const OPERANDS: Readonly<Record<string, Operand>> = { host: 'host', NAME: 'machine', command: 'command' }
+const OPERANDS: Readonly<Record<string, Operand>> = {
+  host: 'host',
+  NAME: 'machine',
+  FILE: 'file',
+  command: 'command',
+}
 
 /** As the usage names them, in order; the last one stands for all that follow. */
 export function operandsOf({ words, help }: Command): Operand[] {

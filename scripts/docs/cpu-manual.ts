@@ -2,10 +2,10 @@
 
 import { CPU_FLAGS, CPU_HELP } from '../../src/cli/cpu-flags.js'
 import { EXIT_CONNECTION, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_USAGE } from '../../src/cli/exit-codes.js'
-import { DEFAULT_KEYS } from '../../src/client/destination.js'
 import { ESCAPES } from '../../src/client/escapes.js'
 import { FORWARDED_SIGNALS } from '../../src/client/session.js'
 import { MOUNT_ROOT } from '../../src/namespace/plan.js'
+import { DEFAULT_KEYS } from '../../src/ssh/default-keys.js'
 import { FSTAB_VARIABLE } from '../../src/ssh/exec-request.js'
 import { DEFAULT_PORT } from '../../src/transport/address.js'
 import type { Manual } from './manual.js'

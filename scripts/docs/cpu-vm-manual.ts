@@ -33,11 +33,18 @@ export const CPU_VM_MANUAL: Manual = {
   more: {
     name: 'Letters, digits, `.`, `_` and `-`, at most 63; `cpu NAME` reaches it, and so does `cpu -net vsock CID`.',
     kernel:
-      "Of those in the cache, one with 9P comes before one without, Debian's own before a backport, then the newest. A guest that is to see your files needs CONFIG_FUSE_FS, or CONFIG_9P_FS and CONFIG_NET_9P_FD.",
+      "Of those in the cache, one with 9P comes before one without, Debian's own before a backport, then the newest. Where a kernel was built is a directory with arch/x86/boot/bzImage or vmlinux; its modules are taken from there too. A release is that of a kernel in the cache or in /boot. A guest that is to see your files needs CONFIG_FUSE_FS, or CONFIG_9P_FS and CONFIG_NET_9P_FD.",
+    modules:
+      'After `make modules_install INSTALL_MOD_PATH=DIR`, DIR will do. A kernel of which everything is built in needs none.',
+    module:
+      'By its name, as modprobe(8) takes it; with `run` and `start` it is loaded as well. Aliases and soft dependencies (`modinfo -F softdep`) are not followed: name these modules, too.',
     append: `It stands for TEXT in: \`${KERNEL_COMMAND_LINE}\`.`,
     share: `A line such as \`TAG /mnt virtiofs\` in \`$${FSTAB_VARIABLE}\` or -fstab mounts it. \`:ro\` makes it read-only.`,
     nested: 'The kernel must have KVM.',
-    fetch: 'By apt-get(8), from the mirrors of this machine. Nothing is installed, and root is not needed.',
+    fetch:
+      "By apt-get(8), from the mirrors of this machine; a package also from Debian's backports. Nothing is installed, and root is not needed.",
+    o: "It holds a private key, the host's, so its mode is 0600. Modules are loaded only as the kernel's command line says, such as `modules_load=virtio_pci,virtio_net,fuse ip=dhcp`. docs/pid1.md has all of it.",
+    hk: 'Its public half is put beside it, as FILE.pub, for -hk of cpu(1).',
   },
   behaviour: [
     {
@@ -46,6 +53,12 @@ export const CPU_VM_MANUAL: Manual = {
         'Each machine has a directory below `$XDG_RUNTIME_DIR/cpu-harness` with its keys, its console and an ssh_config(5) in which cpu(1) finds it by name. The host key of the guest is made before it boots, so it is known from the start.',
         'What `run` starts is killed when cpu-vm ends, however it does. What `start` starts goes on until `stop`, or until the guest switches itself off.',
         'Guests are x86-64.',
+      ],
+    },
+    {
+      title: 'KERNELS',
+      blocks: [
+        '`cpu-vm kernel` lists each kernel with what it lacks: `fuse` and `9p` (one of them is needed for your files), `virtiofs` (for -share), `vsock` (else TCP is used), `kvm` (for -nested). A module that is configured and whose file is nowhere is lacking, too. This is read from the config beside the kernel, where it was built, or within it (CONFIG_IKCONFIG), else from its modules; `unknown` is where there is none of these.',
       ],
     },
     {

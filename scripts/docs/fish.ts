@@ -58,6 +58,7 @@ function completions(name: string, prefix: string, command: Command, hasSubcomma
     ...flagCompletions(command.flags).map(flag => `${start('-eq 0')}${flagOptions(flag)}`),
     ...operandsOf(command).map((operand, index, all) => {
       const comparison = index === all.length - 1 ? '-ge' : '-eq'
+      if (operand === 'file') return `${start(`${comparison} ${index}`)}' -F`
       return `${start(`${comparison} ${index}`)}' -a '(${prefix}_list_${operand}${commandStart(operand, index)})'`
     }),
   ]

@@ -80,7 +80,8 @@ function flagSpec({ name, text, hasValue, isOn, isRepeatable, choices, paths }: 
 
 /** `place` is a number, or `*` for all that follow. */
 function operandSpec(name: string, operand: Operand, place: string): string {
-  return operand === 'command' ? `${place}:::command:_normal` : `${place}:${operand}:_${name}_list_${operand}`
+  if (operand === 'command') return `${place}:::command:_normal`
+  return `${place}:${operand}:${operand === 'file' ? '_files' : `_${name}_list_${operand}`}`
 }
 
 function quoted(text: string): string {

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { describeError } from '../cli/main.js'
 import { CpuError, UsageError } from '../errors.js'
 import { localUser } from '../local-user.js'
+import { DEFAULT_KEYS } from '../ssh/default-keys.js'
 import { type Identity, readIdentity } from '../ssh/identity.js'
 import { type HostKeyPolicy, parsePublicKey } from '../ssh/known-hosts.js'
 import type { Login } from '../ssh/login-methods.js'
@@ -150,9 +151,6 @@ function parseJump(text: string): { user?: string | undefined; name: string; por
   const [, user, name = '', port] = match
   return { user, name: name.replace(/^\[|\]$/g, ''), port: port === undefined ? undefined : Number(port) }
 }
-
-/** In ~/.ssh, where neither a flag nor ssh_config names a key. */
-export const DEFAULT_KEYS = ['cpu_rsa', 'id_rsa', 'id_ecdsa', 'id_ed25519']
 
 function keys(
   { keyFile, useKey }: GivenDestination,

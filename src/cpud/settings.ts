@@ -30,10 +30,10 @@ export function userPlaces(): Places {
   return { keys: undefined, hostKey: path.join(os.homedir(), '.ssh/cpud_host_ed25519') }
 }
 
-export const INIT_PLACES: Places = {
+export const INIT_PLACES = {
   keys: '/etc/cpu/authorized_keys',
   hostKey: '/etc/cpu/host_ed25519_key',
-}
+} as const satisfies Places
 
 /** Throws UsageError, and CpuError ERR_CPU_HOST_KEY_FILE. */
 export function serveSettings(

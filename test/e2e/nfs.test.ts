@@ -14,7 +14,7 @@ t.test('a directory of an NFS server', async t => {
   fs.writeFileSync(path.join(data, 'file'), 'on the server\n')
   const port = await startNfsServer(t, data)
   const board = await startBoard(t, await boardImage(t, await findKernel()), {
-    append: 'loglevel=7 ip=dhcp modules_load=virtio_net,fuse,nfsv4',
+    append: 'loglevel=7 ip=dhcp modules_load=virtio_pci,virtio_net,fuse,nfsv4',
   })
   t.ok(await board.says(/cpud: eth0 has/))
   const example = fs.readFileSync(path.join(packageRoot(), 'fstab.examples/nfs.fstab'), 'utf8')

@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { findKernel } from '../../qemu/index.js'
-import { append, type Board, boardImage, startBoard } from '../fixtures/board.js'
+import { append, type Board, boardImage, boardImageByHand, startBoard } from '../fixtures/board.js'
 import { cpu, startCpu } from '../fixtures/cpu-command.js'
 
 const image = await boardImage(t, await findKernel())
@@ -22,7 +22,7 @@ t.test('an address by DHCP, sessions, a disk, and the end by a signal', async t 
   const disk = path.join(image.directory, 'disk')
   execFileSync('mke2fs', ['-q', '-t', 'ext4', disk, '16M'])
   const board = await startBoard(t, image, {
-    append: `loglevel=7 splash ip=dhcp modules_load=virtio_net,virtio_blk,ext4,fuse,nope -- -sp 2222`,
+    append: `loglevel=7 splash ip=dhcp modules_load=virtio_pci,virtio_net,virtio_blk,ext4,fuse,nope -- -sp 2222`,
     guestPort: 2222,
     disk,
   })
@@ -110,10 +110,10 @@ open("/mnt/kept", "w").write("kept")`
   t.equal(code, 0, stderr)
 }
 
-t.test('a static address, and a restart', async t => {
-  const board = await startBoard(t, image, {
+t.test('an image made by hand, a static address, and a restart', async t => {
+  const board = await startBoard(t, await boardImageByHand(t, image.kernel), {
     append:
-      'loglevel=7 modules_load=virtio_net,fuse ip=10.0.2.15::10.0.2.2:255.255.255.0:fixed:eth0:off:10.0.2.3',
+      'loglevel=7 modules_load=virtio_pci,virtio_net,fuse ip=10.0.2.15::10.0.2.2:255.255.255.0:fixed:eth0:off:10.0.2.3',
   })
   t.ok(await board.says(/cpud: listening/))
   t.equal(await sh(board, 'uname -n; cat /tmp/local/etc/resolv.conf'), 'fixed\nnameserver 10.0.2.3\n')

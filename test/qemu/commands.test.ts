@@ -9,14 +9,15 @@ import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 import { privateRuntime } from './private-runtime.js'
 import { realKernel } from './real-kernel.js'
 
-await realKernel()
+const { release } = await realKernel()
 const runtime = privateRuntime(t)
 const shared = temporaryDirectory(t)
 const disk = path.join(shared, 'disk.img')
 fs.writeFileSync(path.join(shared, 'file'), 'shared\n')
 fs.writeFileSync(disk, 'on the disk\n'.padEnd(1 << 20))
 
-const parts = ['-name', 'v', '-share', `src=${shared}:ro`, '-disk', `${disk},snapshot`, '-debug']
+const kernel = ['-kernel', release, '-module', 'ext4', '-module', 'loop']
+const parts = ['-name', 'v', ...kernel, '-share', `src=${shared}:ro`, '-disk', `${disk},snapshot`, '-debug']
 const { code, stderr, record } = await cpuVmRun([...parts, '-keep', '-timeout', '2s', '--', 'sleep', '1000'])
 t.teardown(() => cpuVm(['stop', 'v']))
 const there = (...command: string[]) => cpuVm(['exec', 'v', '--', ...command])
@@ -32,6 +33,12 @@ t.test('the command has timed out, and the machine is kept', async t => {
   t.equal((await cpuVm(['wait', '-timeout', '1s', 'v'])).code, 0)
   const listed = JSON.parse((await cpuVm(['list', '-json'])).stdout.toString())
   t.match(listed, [{ name: 'v', status: 'ready', release: /^6\./, directory: path.join(runtime, 'v') }])
+})
+
+t.test('modules that were asked for, with what they depend on', async t => {
+  const loaded = (await there('cut', '-d', ' ', '-f', '1', '/proc/modules')).stdout.toString().split('\n')
+  for (const name of ['ext4', 'jbd2', 'loop']) t.ok(loaded.includes(name), name)
+  t.equal((await there('uname', '-r')).stdout.toString().trim(), release)
 })
 
 t.test('exec', async t => {

@@ -4,17 +4,24 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t from 'tap'
+import { gzipSync } from 'node:zlib'
+import t, { type Test } from 'tap'
 import { backportsEntry } from '../../qemu/debian-backports.js'
+import { fetchDebianKernel } from '../../qemu/debian-kernel.js'
 import { isElf64 } from '../../qemu/elf.js'
-import { describeKernel, findKernel, isBackport, parseConfig } from '../../qemu/kernel.js'
+import { describeKernel } from '../../qemu/kernel.js'
+import { embeddedConfig, lackingFeatures, parseConfig } from '../../qemu/kernel-config.js'
+import { bootKernels, builtKernels, findKernel, isBackport } from '../../qemu/kernel-search.js'
 import { ModuleTree, readModule } from '../../qemu/modules.js'
 import { bootImage, extractVmlinux, kernelRelease } from '../../qemu/vmlinux.js'
+import { cpuVm } from '../fixtures/cpu-vm-command.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 import { realKernel } from './real-kernel.js'
 
@@ -128,9 +135,136 @@ t.test('without a config the modules tell', async t => {
   const bare = await describeKernel(copy)
   t.equal(bare.release, release)
   t.equal(bare.modulesDirectory, undefined)
-  t.equal(bare.features['9p'], 'absent')
+  t.equal(bare.features['9p'], 'unknown')
   const { features: read } = await describeKernel(copy, modulesDirectory)
   t.strictSame(read, features)
+})
+
+/** A source tree after make, with 9P and vsock as modules of which one has not been built, and without virtiofs. */
+async function sourceTree(t: Test): Promise<string> {
+  const { image } = await realKernel()
+  const tree = temporaryDirectory(t)
+  for (const folder of ['arch/x86/boot', 'include/config', 'net/9p', 'fs/9p'])
+    mkdirSync(join(tree, folder), { recursive: true })
+  copyFileSync(image, join(tree, 'arch/x86/boot/bzImage'))
+  const options = [
+    '9P_FS=m',
+    'NET_9P=m',
+    'NET_9P_FD=m',
+    'FUSE_FS=y',
+    'VSOCKETS=y',
+    'VIRTIO_VSOCKETS=m',
+    'KVM=y',
+  ]
+  for (const file of ['.config', 'include/config/auto.conf'])
+    writeFileSync(join(tree, file), options.map(option => `CONFIG_${option}\n`).join(''))
+  writeFileSync(join(tree, 'modules.order'), 'fs/9p/9p.o\nnet/9p/9pnet.o\nnet/9p/9pnet_fd.o\n')
+  for (const file of ['fs/9p/9p.ko', 'net/9p/9pnet.ko', 'net/9p/9pnet_fd.ko'])
+    writeFileSync(join(tree, file), '')
+  return realpathSync(tree)
+}
+
+t.test('a source tree after make', async t => {
+  const tree = await sourceTree(t)
+  const { release } = await realKernel()
+  const expected = {
+    release,
+    image: join(tree, 'arch/x86/boot/bzImage'),
+    modulesDirectory: tree,
+    configSource: join(tree, '.config'),
+    features: { '9p': 'module', fuse: 'builtin', virtiofs: 'absent', vsock: 'absent', kvm: 'builtin' },
+  }
+  const kernel = await findKernel({ kernel: tree })
+  t.strictSame(kernel, expected)
+  t.strictSame(lackingFeatures(kernel.features), ['virtiofs', 'vsock'])
+  t.strictSame(await builtKernels(t.fail, tree), [expected])
+  t.strictSame(await builtKernels(t.fail, tmpdir()), [])
+
+  rmSync(join(tree, 'net/9p/9pnet_fd.ko'))
+  t.equal((await findKernel({ kernel: tree })).features['9p'], 'absent', 'a module that has not been built')
+
+  const installed = join(tree, 'installed/lib/modules', release)
+  mkdirSync(installed, { recursive: true })
+  writeFileSync(join(installed, 'modules.order'), '')
+  const chosen = await findKernel({ kernel: tree, modules: join(tree, 'installed') })
+  t.equal(chosen.modulesDirectory, installed, 'modules_install INSTALL_MOD_PATH')
+
+  rmSync(join(tree, 'arch'), { recursive: true })
+  await t.rejects(findKernel({ kernel: tree }), {
+    code: 'ERR_CPU_VM_KERNEL_MISSING',
+    message: `no kernel has been built in ${tree}`,
+  })
+})
+
+t.test('a kernel by its release', async t => {
+  const kernel = await realKernel()
+  t.equal((await findKernel({ kernel: kernel.release })).image, kernel.image)
+  await t.rejects(findKernel({ kernel: `${kernel.release}x` }), {
+    code: 'ERR_CPU_VM_KERNEL_MISSING',
+    remedy: `did you mean ${kernel.release}?`,
+  })
+})
+
+t.test('the kernels of /boot, each once; what is none is told', async t => {
+  const { image, release } = await realKernel()
+  const root = realpathSync(temporaryDirectory(t))
+  const boot = join(root, 'boot')
+  mkdirSync(boot)
+  copyFileSync(image, join(boot, `vmlinuz-${release}`))
+  symlinkSync(`vmlinuz-${release}`, join(boot, 'vmlinuz'))
+  writeFileSync(join(boot, 'vmlinuz-broken'), 'hello')
+  writeFileSync(join(boot, 'initrd.img'), 'hello')
+  const problems: string[] = []
+  const kernels = await bootKernels(({ message }) => problems.push(message), boot)
+  t.match(kernels, [{ image: join(boot, `vmlinuz-${release}`), release, configSource: undefined }])
+  t.strictSame(problems, [`${join(boot, 'vmlinuz-broken')} is neither a bzImage nor a vmlinux`])
+})
+
+t.test('a configuration within the kernel (CONFIG_IKCONFIG)', async t => {
+  const config = gzipSync('CONFIG_FUSE_FS=y\nCONFIG_VSOCKETS=y\nCONFIG_VIRTIO_VSOCKETS=y\n')
+  const marked = Buffer.concat([Buffer.from('IKCFG_ST'), config, Buffer.from('IKCFG_ED')])
+  const vmlinux = readFileSync(await bootImage((await realKernel()).image))
+  const file = join(temporaryDirectory(t), 'vmlinux')
+  writeFileSync(file, Buffer.concat([vmlinux, marked]))
+  const { features, configSource } = await describeKernel(file)
+  t.equal(configSource, realpathSync(file))
+  t.strictSame(features, {
+    '9p': 'absent',
+    fuse: 'builtin',
+    virtiofs: 'absent',
+    vsock: 'builtin',
+    kvm: 'absent',
+  })
+  t.equal(embeddedConfig(vmlinux), undefined)
+  t.equal(embeddedConfig(Buffer.from('IKCFG_ST and no gzip IKCFG_ED')), undefined)
+})
+
+t.test('cpu-vm kernel', async t => {
+  const tree = await sourceTree(t)
+  const { release, image } = await realKernel()
+  const shown = (await cpuVm(['kernel', tree])).stdout.toString()
+  t.match(shown.split('\n')[1]?.split(/ +/), [release, 'named', 'virtiofs,vsock', '3', /bzImage$/])
+  const all: unknown[] = JSON.parse((await cpuVm(['kernel', '-json'], { cwd: tree })).stdout.toString())
+  t.match(all[0], { release, from: 'build', lacks: ['virtiofs', 'vsock'], config: join(tree, '.config') })
+  t.match(
+    all.find(kernel => (kernel as { image: string }).image === image),
+    { release, from: 'cache', lacks: [], features: { '9p': 'module' }, modules: Number },
+  )
+  t.match(await cpuVm(['kernel', join(tree, 'none')]), { code: 125, stderr: /no such kernel/ })
+})
+
+t.test('a Debian package by its name', async t => {
+  const { image, release } = await realKernel()
+  const name = `linux-image-${release}`
+  const version = /_([^/]+)\/boot\//.exec(image)?.[1]
+  t.equal((await fetchDebianKernel({ package: `${name}=${version}` })).image, image)
+  t.equal((await fetchDebianKernel({ package: name })).image, image)
+  await t.rejects(fetchDebianKernel({ package: `${name}=0` }), {
+    code: 'ERR_CPU_VM_KERNEL_FETCH',
+    message: `apt knows no package ${name}=0`,
+  })
+  const wrong = await cpuVm(['kernel', '-fetch', 'amd46'])
+  t.match(wrong, { code: 2, stderr: /did you mean amd64\?/ })
 })
 
 t.test('the ELF kernel comes out of the bzImage, with a PVH entry', async t => {

@@ -147,9 +147,13 @@ t.test('every flag that a file may have is in cpu-vm config, with its origin', a
 
 t.test('-v tells which file is used, and run uses it', async t => {
   const directory = temporaryDirectory(t)
-  writeFileSync(join(directory, 'cpu-vm.toml'), 'kernel = "none"\n')
+  writeFileSync(join(directory, 'cpu-vm.toml'), 'kernel = "./none"\n')
   const { code, stderr } = await cpuVm(['run', '-v', 'true'], { cwd: directory })
   t.not(code, 0)
   t.match(stderr, `defaults are from ${join(directory, 'cpu-vm.toml')}`)
   t.match(stderr, `no such kernel: ${join(directory, 'none')}`)
+
+  writeFileSync(join(directory, 'cpu-vm.toml'), 'kernel = "6.1.0-none"\n')
+  const release = await cpuVm(['run', 'true'], { cwd: directory })
+  t.match(release.stderr, 'no kernel 6.1.0-none: no such file, nor in the cache or /boot')
 })

@@ -267,6 +267,7 @@ t.test('what cannot be asked for is wrong usage, and nothing is started', async 
   for (const [args, says] of [
     [['-share', 'a b=/tmp'], /invalid share tag/],
     [['-share', 'a=/tmp', '-share', 'a=/usr'], /two shares have the tag a/],
+    [['-module', 'etx4'], /no module etx4 \(did you mean ext4\?\)/],
     [['-share', 'a=/no/such'], /no such directory to share/],
     [['-share', `a=${file}`], /no such directory to share/],
     [['-disk', '/no/such'], /no such disk/],
