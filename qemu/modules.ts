@@ -50,6 +50,7 @@ export interface ModulePlan {
 
 interface Entry {
   readonly path: string
+  /** What it cannot be loaded without, then what it asks for when it runs; undefined while that is not known. */
   dependencies: readonly string[] | undefined
 }
 
@@ -109,7 +110,8 @@ export class ModuleTree {
     if (files.has(name) || entry === undefined) return
     entry.dependencies ??= moduleDependencies(await readModule(entry.path))
     const before = new Set<string>()
-    for (const dependency of entry.dependencies) {
+    for (const named of entry.dependencies) {
+      const dependency = this.#known(named)
       await this.#collect(dependency, files)
       const file = files.get(dependency)
       if (file !== undefined) for (const needed of [...file.dependencies, dependency]) before.add(needed)
@@ -117,11 +119,21 @@ export class ModuleTree {
     files.set(name, { name, path: entry.path, dependencies: [...before] })
   }
 
+  /** Some ask for an algorithm by a name that several modules have, such as `crypto-crc32c`: the one that runs everywhere. */
+  #known(name: string): string {
+    const algorithm = name.replace(/^crypto_/, '')
+    return [name, `${algorithm}_generic`, algorithm].find(known => this.#entries.has(known)) ?? name
+  }
+
   #readDependencies(directory: string): void {
+    const soft = softDependencies(lines(join(directory, 'modules.softdep')))
     for (const [name, { path, dependencies }] of parseModulesDep(
       readFileSync(join(directory, 'modules.dep'), 'utf8'),
     ))
-      this.#entries.set(name, { path: join(directory, path), dependencies })
+      this.#entries.set(name, {
+        path: join(directory, path),
+        dependencies: [...dependencies, ...(soft.get(name) ?? [])],
+      })
   }
 
   #readOrder(directory: string): void {
@@ -155,11 +167,27 @@ export function modulesDep(files: readonly ModuleFile[]): string {
     .join('')
 }
 
-/** The names in the `depends=` line that the kernel's build puts into a module. */
+/** The names in the line `depends=` that the kernel's build puts into a module, and in its own `softdep=pre:`. */
 export function moduleDependencies(module: Buffer): string[] {
-  const information = elfSection(module, '.modinfo')?.toString('latin1') ?? ''
-  const line = information.split('\0').find(text => text.startsWith('depends='))
-  return (line ?? '').slice('depends='.length).split(',').filter(Boolean).map(moduleName)
+  const information = elfSection(module, '.modinfo')?.toString('latin1').split('\0') ?? []
+  const line = information.find(text => text.startsWith('depends='))
+  const hard = (line ?? '').slice('depends='.length).split(',').filter(Boolean).map(moduleName)
+  return [...hard, ...information.flatMap(text => softNames(text, /^softdep=.*?pre: ?(.*?)(?: post:|$)/))]
+}
+
+/** modules.softdep: `softdep ext4 pre: crypto-crc32c`. */
+function softDependencies(softdep: readonly string[]): Map<string, string[]> {
+  const soft = new Map<string, string[]>()
+  for (const line of softdep) {
+    const [, name] = /^softdep (\S+)/.exec(line) ?? []
+    if (name !== undefined) soft.set(moduleName(name), softNames(line, /pre: ?(.*?)(?: post:|$)/))
+  }
+  return soft
+}
+
+function softNames(text: string, pattern: RegExp): string[] {
+  const [, names = ''] = pattern.exec(text) ?? []
+  return names.split(' ').filter(Boolean).map(moduleName)
 }
 
 function lines(path: string): string[] {
