@@ -59,6 +59,7 @@ type PlannedProgram = Omit<
 /** Of a program that has none. */
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const HANGUP_GRACE_MS = 2000
+const DRAIN_LIMIT_MS = 2000
 
 export class Session {
   readonly #options: SessionOptions
@@ -196,7 +197,10 @@ export class Session {
   ): Promise<ProgramEnd> {
     // What the program left behind dies now, and with it the last writers of its output.
     await program.end()
-    await stdio.drained
+    const problem = 'error' in outcome ? outcome.error : outcome.problem
+    // Without a supervisor some may live on, with its output open.
+    const mayLast = problem?.code === 'ERR_CPU_SPAWN_SUPERVISOR'
+    await (mayLast ? Promise.race([stdio.drained, setTimeout(DRAIN_LIMIT_MS)]) : stdio.drained)
     if ('error' in outcome) {
       this.#say(describeFailure(outcome, name))
       return { exitCode: outcome.stage === 'exec' ? outcome.exitCode : EXIT_CONNECTION }

@@ -32,6 +32,14 @@ t.test(
   },
 )
 
+t.test('a program that kills its supervisor, and leaves others behind that have its output open', async t => {
+  const cpud = await startCpud(t, 'unix')
+  const script = 'set -m; (sleep 100 & echo $!); kill -KILL $PPID; sleep 100'
+  const { code, stdout, stderr } = await cpu(cpud, ['bash', '-c', script], { timeoutMs: 60_000 })
+  process.kill(Number(stdout.toString()), 'SIGKILL')
+  t.match([code, stderr], [137, /^cpud: supervisor killed/])
+})
+
 t.test('a signal that comes before the program can start, since its files are not there yet', async t => {
   const nonce = '0'.repeat(32)
   const client = await logIn(t, await startCpud(t, 'unix'))

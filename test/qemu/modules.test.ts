@@ -71,7 +71,12 @@ t.test('modules.dep of ours tells all that is to be loaded before, in the order 
     files.map(({ name }) => name),
   )
   for (const { name, dependencies } of files) t.strictSame(known.get(name)?.dependencies, dependencies)
-  t.strictSame([...(known.get('ext4')?.dependencies ?? [])].sort(), ['crc16', 'crc32c_generic', 'jbd2', 'mbcache'])
+  t.strictSame([...(known.get('ext4')?.dependencies ?? [])].sort(), [
+    'crc16',
+    'crc32c_generic',
+    'jbd2',
+    'mbcache',
+  ])
   t.strictSame(known.get('kvm_intel'), { path: 'kvm_intel.ko', dependencies: ['irqbypass', 'kvm'] })
   t.match(known.get('virtio_net')?.dependencies, ['virtio_ring', 'virtio', 'failover', 'net_failover'])
 })
