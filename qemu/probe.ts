@@ -18,6 +18,8 @@ export interface Probe {
   readonly works: boolean
   /** One line; empty when it works. */
   readonly reason: string
+  /** An answer that may be another the next moment, and is not remembered. */
+  readonly isPassing?: boolean
 }
 
 export interface SandboxProbe extends Probe {
@@ -115,6 +117,7 @@ export async function runProbeGuest(acceleration: readonly string[]): Promise<Pr
     if (result.exitCode === PROBE_EXIT_CODE) return { works: true, reason: '' }
     // By a Ctrl-C, which is for all on the terminal: it says nothing of the accelerator, and is not to be remembered.
     if (result.stderr.includes('terminating on signal')) throw new Error('the probe was interrupted')
+    if (result.code === 'ENOENT') return { works: false, reason: `${QEMU} is not installed`, isPassing: true }
     if (result.timedOut) return { works: false, reason: 'a guest on it does not get anywhere' }
     const said = result.stderr.split('\n').find(line => /error|fail/i.test(line)) ?? result.shortMessage ?? ''
     return { works: false, reason: `a guest on it fails: ${said.replace(`${QEMU}: `, '')}` }
@@ -206,6 +209,7 @@ async function remembered<T extends Probe>(
   const age = Date.now() - ((await stat(file).catch(() => undefined))?.mtimeMs ?? 0)
   if (!fresh && age < KEEP_MS) return JSON.parse(await readFile(file, 'utf8'))
   const answer = await probe()
+  if (answer.isPassing) return answer
   // Only a convenience: where it cannot be kept, it is asked again.
   await mkdir(directory, { recursive: true, mode: 0o700 }).catch(() => undefined)
   const temporary = `${file}.${process.pid}`

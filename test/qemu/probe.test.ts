@@ -12,6 +12,19 @@ t.test('a QEMU that does not start gives its reason', async t => {
   t.match(reason, /nosuch/)
 })
 
+t.test('without QEMU the answer is not remembered', async t => {
+  const path = process.env['PATH']
+  t.teardown(() => {
+    process.env['PATH'] = path
+  })
+  process.env['PATH'] = '/nowhere'
+  t.strictSame(await runProbeGuest(['-accel', 'tcg']), {
+    works: false,
+    reason: 'qemu-system-x86_64 is not installed',
+    isPassing: true,
+  })
+})
+
 t.test('KVM, whatever it is here: an answer with a reason, the same when asked again', async t => {
   const first = await probeKvm({ fresh: true })
   t.equal(first.works, first.reason === '')
