@@ -1,6 +1,7 @@
 // `cpu`'s main line: dial, authenticate, offer the files, run the command, return its exit code.
 import path from 'node:path'
 import type ssh2 from 'ssh2'
+import { CpuError } from '../errors.js'
 import type { ByteString } from '../fs/tree.js'
 import { formatPlan } from '../namespace/format-plan.js'
 import type { NinePOptions } from '../namespace/ninep-mount.js'
@@ -18,7 +19,7 @@ import {
   STRICT_VARIABLE,
   type Strictness,
 } from '../ssh/exec-request.js'
-import { type Peer, peerOf } from '../ssh/peer.js'
+import { type Peer, peerOf, plainServer } from '../ssh/peer.js'
 import type { ProgramEnd } from '../ssh/program-end.js'
 import { quoteCommand, quoteWord } from '../ssh/quote.js'
 import { formatAddress } from '../transport/address.js'
@@ -83,6 +84,7 @@ async function runOn(
   options: ClientOptions,
   files: FileService | undefined,
 ): Promise<ProgramEnd> {
+  if (files !== undefined || options.fstab !== '') refusePlainServer(client, options.destination)
   const offer = files && (await offerFiles(client, options, files))
   const failed = new AbortController()
   const signals = [broken, failed.signal, ...(options.signal === undefined ? [] : [options.signal])]
@@ -106,6 +108,15 @@ async function runOn(
   } finally {
     isOver = true
   }
+}
+
+function refusePlainServer(client: ssh2.Client, { address }: Destination): void {
+  const software = plainServer(client)
+  if (software === undefined) return
+  const fact = `${formatAddress(address)} is a plain ssh server (${software}) and no cpud: it mounts nothing`
+  throw new CpuError('ERR_CPU_FILES', fact, {
+    remedy: 'start cpud there and give its port with -sp, or use -ssh to do without files and mounts',
+  })
 }
 
 function sessionRequest(options: ClientOptions, offer: FileOffer | undefined, peer: Peer): EncodedExec {

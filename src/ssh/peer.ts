@@ -11,8 +11,17 @@ export const GO_SOFTWARE = 'Go'
 /** Whose server a client is connected to. */
 export type Peer = 'ours' | 'another'
 
+/** The software of a server that is known to be no cpud, and to mount nothing; undefined for others. */
+export function plainServer(client: ssh2.Client): string | undefined {
+  const software = softwareOf(client)
+  return software !== undefined && /^(OpenSSH|dropbear)/i.test(software) ? software : undefined
+}
+
 /** Also `ours` where this version of ssh2 does not let us see. */
 export function peerOf(client: ssh2.Client): Peer {
-  const { _remoteVer: software = CPUD_SOFTWARE } = client as unknown as { _remoteVer?: string }
-  return software === CPUD_SOFTWARE ? 'ours' : 'another'
+  return (softwareOf(client) ?? CPUD_SOFTWARE) === CPUD_SOFTWARE ? 'ours' : 'another'
+}
+
+function softwareOf(client: ssh2.Client): string | undefined {
+  return (client as unknown as { readonly _remoteVer?: string })._remoteVer
 }

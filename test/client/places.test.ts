@@ -4,6 +4,7 @@ import path from 'node:path'
 import t, { type Test } from 'tap'
 import { type CommandOptions, cpu as runCpu, type Target } from '../fixtures/cpu-command.js'
 import { startCpud } from '../fixtures/local-cpud.js'
+import { startSshd } from '../fixtures/local-sshd.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 
 async function cpu(
@@ -146,6 +147,19 @@ t.test('as plain ssh', async t => {
       stderr: new RegExp(`-ssh .*${flags[0]}`),
     })
   t.match(await cpu(cpud, ['true'], { flags: ['-ssh', '-files', 'fuse'] }), { code: 2 })
+})
+
+t.test('a server that is no cpud', async t => {
+  const { port, clientKey, directory } = await startSshd(t)
+  const flags = ['-sp', String(port), '-key', clientKey, '-hk', path.join(directory, 'ed25519.pub')]
+  const sshd = { flags, host: '127.0.0.1', env: { CPU_FSTAB: '' } }
+  const command = ['sh', '-c', 'echo "$1"; exit 4', '-', 'a b']
+  t.match(await cpu(sshd, command, { flags: ['-ssh'] }), { code: 4, stdout: 'a b\n', stderr: '' })
+  const refused = { code: 255, stdout: '', stderr: /^cpu: .* is a plain ssh server \(OpenSSH_.*use -ssh/ }
+  t.match(await cpu(sshd, command, {}), refused)
+  const env = { CPU_FSTAB: 'tmpfs /mnt tmpfs' }
+  t.match(await cpu(sshd, command, { flags: ['-9p=false'], env }), refused)
+  t.match(await cpu(sshd, command, { flags: ['-ssh'], env }), { code: 4, stderr: '' })
 })
 
 t.test('a strict fstab', async t => {
