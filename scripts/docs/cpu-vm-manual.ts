@@ -37,7 +37,7 @@ export const CPU_VM_MANUAL: Manual = {
     modules:
       'After `make modules_install INSTALL_MOD_PATH=DIR`, DIR will do. A kernel of which everything is built in needs none.',
     module:
-      'By its name, as modprobe(8) takes it; with `run` and `start` it is loaded as well. Aliases and soft dependencies (`modinfo -F softdep`) are not followed: name these modules, too.',
+      'By its name, as modprobe(8) takes it; with `run` and `start` it is loaded as well. What it asks for when it runs (`modinfo -F softdep`) comes along; aliases are not followed.',
     append: `It stands for TEXT in: \`${KERNEL_COMMAND_LINE}\`.`,
     share: `A line such as \`TAG /mnt virtiofs\` in \`$${FSTAB_VARIABLE}\` or -fstab mounts it. \`:ro\` makes it read-only.`,
     nested: 'The kernel must have KVM.',
