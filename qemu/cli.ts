@@ -21,7 +21,7 @@ import { start } from './commands/start.js'
 import { stop } from './commands/stop.js'
 import { test } from './commands/test.js'
 import { wait } from './commands/wait.js'
-import { HELP } from './flags.js'
+import { HELP } from './help.js'
 import { MachineError } from './machine-error.js'
 import { Interruption } from './run.js'
 

@@ -1,7 +1,7 @@
 // The manual of cpu-vm(1), besides its flags.
 
 import { boot, commandLine, serialConsole } from '../../qemu/devices.js'
-import { HELP } from '../../qemu/flags.js'
+import { HELP } from '../../qemu/help.js'
 import { QEMU } from '../../qemu/probe.js'
 import { VIRTIOFSD_PROGRAMS } from '../../qemu/virtiofsd.js'
 import { EXIT_HARNESS, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_USAGE } from '../../src/cli/exit-codes.js'
