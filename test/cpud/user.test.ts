@@ -56,7 +56,7 @@ t.test('so is his terminal', async t => {
   const cpud = await startCpud(t, 'unix', { args: ['-user', NAME], ...withUser(t) })
   const session = startOnTerminal(t, cpud, ['sh', '-c', 'stat -c "owner %u" $(tty); echo written > $(tty)'])
   t.equal(await session.ended, 0)
-  t.match(session.screen(), /owner 4321\r?\nwritten/)
+  t.ok(await session.shows(/owner 4321\r?\nwritten/))
 })
 
 t.test('a forced command is his too', async t => {
