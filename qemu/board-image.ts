@@ -38,7 +38,7 @@ export async function writeBoardImage(options: BoardOptions): Promise<void> {
     [INIT_PLACES.hostKey]: options.hostKey,
     ...(hostname === undefined ? {} : { '/etc/hostname': `${hostname}\n` }),
   }
-  const base = await baseImage({ kernel, signal })
+  const base = await baseImage({ kernel, tree, signal })
   const temporary = `${target}.${randomBytes(6).toString('hex')}`
   try {
     await machineImage(base, files, temporary, '-o FILE')

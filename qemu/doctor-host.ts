@@ -3,8 +3,9 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { freemem, homedir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { execa } from 'execa'
+import { isInPath } from '../src/in-path.js'
 import { runtimeDirectory } from '../src/runtime-directory.js'
 import { ownPublicKeys } from './board-keys.js'
 import { cacheDirectory } from './cache.js'
@@ -122,7 +123,7 @@ const TOOLS: Readonly<Record<string, string>> = {
 }
 
 export function tools(): Finding {
-  const missing = Object.keys(TOOLS).filter(name => !isInstalled(name))
+  const missing = Object.keys(TOOLS).filter(name => !isInPath(name))
   if (missing.length === 0) return { subject: 'tools', works: true, text: Object.keys(TOOLS).join(', ') }
   const remedy = `apt-get install ${missing.map(name => TOOLS[name]).join(' ')}, or what has them elsewhere`
   return { subject: 'tools', works: false, text: `${missing.join(', ')}: not installed`, remedy }
@@ -131,7 +132,7 @@ export function tools(): Finding {
 /** Whether kernels can be fetched. */
 export async function apt(): Promise<Finding> {
   const fail = (text: string, remedy: string): Finding => ({ subject: 'apt', works: false, text, remedy })
-  const missing = ['apt-get', 'apt-cache', 'dpkg-deb'].filter(name => !isInstalled(name))
+  const missing = ['apt-get', 'apt-cache', 'dpkg-deb'].filter(name => !isInPath(name))
   if (missing.length > 0)
     return fail(
       `${missing.join(', ')}: not installed`,
@@ -156,9 +157,4 @@ export function sshKeys(): Finding {
     text: `none in ${join(homedir(), '.ssh')}; machines of cpu-vm have their own`,
     remedy: 'ssh-keygen -t ed25519, for cpu-vm image -o and other machines',
   }
-}
-
-function isInstalled(command: string): boolean {
-  const folders = (process.env['PATH'] ?? '').split(delimiter)
-  return folders.some(folder => isAccessible(join(folder, command), constants.X_OK))
 }

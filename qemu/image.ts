@@ -79,6 +79,8 @@ export function bundleDirectory(): string {
 
 export interface ImageOptions {
   readonly kernel: Kernel
+  /** The kernel's modules, where they are known already: to read what they depend on takes longer than all else here. */
+  readonly tree?: ModuleTree | undefined
   readonly bundle?: string
   readonly signal?: AbortSignal | undefined
 }
@@ -86,13 +88,13 @@ export interface ImageOptions {
 /** Path of the base image of a kernel, built unless it is in the cache. */
 export async function baseImage({
   kernel,
+  tree = new ModuleTree(kernel.modulesDirectory),
   bundle = bundleDirectory(),
   signal,
 }: ImageOptions): Promise<string> {
   const node = await realpath(process.execPath)
   const native = guestFiles(bundle).filter(path => path.endsWith('.node'))
   const libraries = await sharedLibraries([node, ...native])
-  const tree = new ModuleTree(kernel.modulesDirectory)
   const { files: modules } = await tree.plan(BASE_MODULES)
   const lists = moduleLists(kernel.release, modules, tree)
   const large = [node, ...libraries, ...modules.map(({ path }) => path)]

@@ -64,7 +64,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
   try {
     const settings = await timed(options, 'checks', () => decide(options))
     options.onDecided?.(settings)
-    const images = await prepareImages(settings.kernel, options)
+    const images = await prepareImages(settings.kernel, options, settings.tree)
     const state = { ...initial, release: settings.kernel.release }
     const keys = generateKeys(name)
     const addresses = { cid: undefined, tcpPort: undefined }
@@ -123,7 +123,7 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
         nextCid = freeCid(nextCid + 1)
       } else if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
         options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
-        images = await prepareImages(settings.kernel, options)
+        images = await prepareImages(settings.kernel, options, settings.tree)
       } else if (isFlake(error, settings) && flakes++ === 0) {
         options.onFlake?.(error.message)
         settings = withoutKvm(settings)

@@ -135,10 +135,14 @@ export async function decide(options: MachineOptions): Promise<Settings> {
 }
 
 /** Takes them from the cache, or makes them. Throws CpuError ERR_CPU_VM_WRITE and those of `baseImage`. */
-export async function prepareImages(kernel: Kernel, options: MachineOptions): Promise<Images> {
+export async function prepareImages(
+  kernel: Kernel,
+  options: MachineOptions,
+  tree?: ModuleTree,
+): Promise<Images> {
   return {
     bootImage: await timed(options, 'kernel', () => bootImage(kernel.image)),
-    baseImage: await timed(options, 'image', () => baseImage({ kernel, signal: options.signal })),
+    baseImage: await timed(options, 'image', () => baseImage({ kernel, tree, signal: options.signal })),
   }
 }
 

@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream'
 import { serve9P } from '../9p/serve.js'
 import { CpuError } from '../errors.js'
 import { openTree } from '../fs/open-tree.js'
-import type { ByteString, FileTree } from '../fs/tree.js'
+import type { FileTree } from '../fs/tree.js'
 import { requests } from '../fuse/messages.js'
 import { serveFuse } from '../fuse/serve.js'
 import type { CachePolicy } from '../fuse/session.js'
@@ -22,7 +22,7 @@ export interface FileHostOptions {
   readonly root: string
   readonly readOnly: boolean
   /** What of it is shown, by absolute paths from the root; everything by default. */
-  readonly shown?: readonly ByteString[] | undefined
+  readonly shown?: readonly string[] | undefined
   /** Those that the other side may speak. */
   readonly protocols: readonly FileProtocol[]
   /** What it may keep, by FUSE. */
@@ -95,7 +95,9 @@ export class FileHost {
   constructor(options: FileHostOptions, events: FileHostEvents) {
     this.#options = options
     this.#events = events
-    this.#tree = openTree(options.root, { readOnly: options.readOnly, only: options.shown })
+    const { root, readOnly, shown } = options
+    const only = shown?.map(path => Buffer.from(path).toString('latin1'))
+    this.#tree = openTree(root, { readOnly, only })
   }
 
   /** Takes a stream that came through SSH. */

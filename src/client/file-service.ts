@@ -4,7 +4,6 @@
 import { randomBytes } from 'node:crypto'
 import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
-import type { ByteString } from '../fs/tree.js'
 import type { CachePolicy } from '../fuse/session.js'
 import type { FileProtocol } from '../namespace/file-protocol.js'
 import { DIRECT_FILES_VARIABLE, FILE_PROTOCOLS_VARIABLE, NONCE_VARIABLE } from '../ssh/exec-request.js'
@@ -17,7 +16,7 @@ export interface OfferedFiles {
   readonly root: string
   readonly readOnly: boolean
   /** What of it is shown, by absolute paths from the root; everything when undefined. */
-  readonly shown: readonly ByteString[] | undefined
+  readonly shown: readonly string[] | undefined
   /** By which protocols, best first. */
   readonly protocols: readonly FileProtocol[]
   /** What the other side may keep, by FUSE. */

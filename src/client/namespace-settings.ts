@@ -5,7 +5,6 @@ import path from 'node:path'
 import type { CPU_FLAGS } from '../cli/cpu-flags.js'
 import type { ParsedFlags } from '../cli/flags.js'
 import { UsageError } from '../errors.js'
-import type { ByteString } from '../fs/tree.js'
 import { parseFstab } from '../fstab/parse.js'
 import { namespaceFstab } from '../namespace/namespace-fstab.js'
 import { type Binding, parseNamespace } from '../namespace/parse-namespace.js'
@@ -22,7 +21,7 @@ export interface NamespaceSettings {
   /** Where the program starts. */
   readonly workingDirectory: string
   /** What of the files is shown to the other machine, by absolute paths from `-root`; undefined for everything. */
-  readonly shown: readonly ByteString[] | undefined
+  readonly shown: readonly string[] | undefined
 }
 
 /** `inherited` is the fstab of the environment. Throws UsageError, and CpuError for files that cannot be used. */
@@ -33,7 +32,8 @@ export function namespaceSettings(
   log: (line: string) => void,
 ): NamespaceSettings {
   if (values.ssh) return plainSsh(values)
-  const { workingDirectory, served } = startingPlace(values, hasFiles, log)
+  const locate = locator(values.root)
+  const { workingDirectory, served } = startingPlace(values, hasFiles, locate, log)
   const userFstab = values.fstab === undefined ? inherited : readText(values.fstab, '-fstab')
   const bindings = hasFiles || values.namespace !== undefined ? parseNamespace(values.namespace) : []
   if (!hasFiles && bindings.length > 0) {
@@ -42,7 +42,6 @@ export function namespaceSettings(
       'leave one of them out',
     )
   }
-  const locate = (local: string) => resolveInExport(values.root, local)
   return {
     fstab: namespaceFstab({
       bindings,
@@ -52,10 +51,19 @@ export function namespaceSettings(
           : undefined,
       userFstab,
       locate,
-      isFile: exported => fs.statSync(path.join(values.root, exported)).isDirectory() === false,
+      isFile: exported => !fs.statSync(path.join(values.root, exported)).isDirectory(),
     }),
     workingDirectory,
     shown: showsAll(values, bindings) ? undefined : shownPaths(bindings, served, userFstab, locate),
+  }
+}
+
+/** Where a path leads within what is served; looked up once, since several ask. */
+function locator(root: string): (local: string) => string | undefined {
+  const known = new Map<string, string | undefined>()
+  return local => {
+    if (!known.has(local)) known.set(local, resolveInExport(root, local))
+    return known.get(local)
   }
 }
 
@@ -63,14 +71,14 @@ export function namespaceSettings(
 function startingPlace(
   { cd, root }: Values,
   hasFiles: boolean,
+  locate: (local: string) => string | undefined,
   log: (line: string) => void,
 ): { readonly workingDirectory: string; readonly served: string | undefined } {
   const here = path.resolve(cd ?? '')
   if (!hasFiles) return { workingDirectory: here, served: undefined }
   const top = realPath(path.resolve(root))
   const served = isWithin(here, top) ? path.resolve('/', path.relative(top, here)) : undefined
-  if (cd !== undefined)
-    return { workingDirectory: here, served: served && resolveInExport(top, served) && served }
+  if (cd !== undefined) return { workingDirectory: here, served: served && locate(served) && served }
   if (served !== undefined) return { workingDirectory: here, served }
   log(`${here} is not below ${root} (-root), so the command starts in ${MOUNT_ROOT}`)
   return { workingDirectory: '/', served: undefined }
@@ -109,7 +117,7 @@ function shownPaths(
   workingDirectory: string | undefined,
   userFstab: string,
   locate: (local: string) => string | undefined,
-): ByteString[] | undefined {
+): string[] | undefined {
   const named = [
     ...bindings.map(({ localPath }) => localPath).filter(name => locate(name) !== undefined),
     ...(workingDirectory === undefined ? [] : [workingDirectory]),
@@ -118,7 +126,7 @@ function shownPaths(
   // A link on the way is shown as well as where it leads.
   const all = named.flatMap(name => [name, locate(name) ?? name])
   if (all.includes('/')) return undefined
-  return [...new Set(all)].map(name => Buffer.from(name).toString('latin1'))
+  return [...new Set(all)]
 }
 
 /** What the user's own lines take from the mount: the source of a bind, a directory of an overlay. */

@@ -2,7 +2,6 @@
 import path from 'node:path'
 import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
-import type { ByteString } from '../fs/tree.js'
 import { formatPlan } from '../namespace/format-plan.js'
 import type { NinePOptions } from '../namespace/ninep-mount.js'
 import { formatNinePOptions } from '../namespace/ninep-options.js'
@@ -176,12 +175,8 @@ export function describeRun(options: ClientOptions): string {
 }
 
 function describeFiles({ root, readOnly, shown }: OfferedFiles): string {
-  const what = shown === undefined ? root : shown.map(name => path.join(root, decode(name))).join(', ')
+  const what = shown === undefined ? root : shown.map(name => path.join(root, name)).join(', ')
   return readOnly ? `${what}, read-only` : what
-}
-
-function decode(name: ByteString): string {
-  return Buffer.from(name, 'latin1').toString()
 }
 
 function describeProxy({ proxy }: Destination): string[] {

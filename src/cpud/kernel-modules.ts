@@ -16,21 +16,31 @@ export function loadModules(
   onProblem: (error: Error) => void,
   directory = `/lib/modules/${release()}`,
 ): void {
+  // A launcher names files, and needs no list.
+  let filesOf: ((name: string) => string[]) | undefined
+  for (const name of wanted) {
+    try {
+      if (name.startsWith('/')) loadModule(name)
+      else {
+        filesOf ??= moduleFinder(directory)
+        for (const file of filesOf(name)) loadModule(file)
+      }
+    } catch (error) {
+      onProblem(error as Error)
+    }
+  }
+}
+
+/** The files of a module, in their order; none of one that is part of the kernel. */
+function moduleFinder(directory: string): (name: string) => string[] {
   const known = parseModulesDep(readText(join(directory, 'modules.dep')))
   const builtin = new Set(readText(join(directory, 'modules.builtin')).split('\n').map(moduleName))
-  const files = (name: string): string[] => {
+  return name => {
+    if (builtin.has(moduleName(name))) return []
     const found = known.get(moduleName(name))
     if (found === undefined) throw missing(name, directory)
     const paths = [...found.dependencies.flatMap(dependency => known.get(dependency)?.path ?? []), found.path]
     return paths.map(path => join(directory, path))
-  }
-  for (const name of wanted) {
-    try {
-      if (name.startsWith('/')) loadModule(name)
-      else if (!builtin.has(moduleName(name))) for (const file of files(name)) loadModule(file)
-    } catch (error) {
-      onProblem(error as Error)
-    }
   }
 }
 

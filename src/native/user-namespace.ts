@@ -2,10 +2,11 @@
 // the user (subuid(5)), and writing them (user_namespaces(7)).
 
 import { execFile } from 'node:child_process'
-import { accessSync, constants, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { promisify } from 'node:util'
 import { CpuError } from '../errors.js'
+import { isInPath } from '../in-path.js'
 import { capability, isCapable } from './capabilities.js'
 import { readText } from './read-text.js'
 
@@ -150,17 +151,6 @@ function nameHere(uid: number, gid: number): string | undefined {
   } catch {
     return undefined
   }
-}
-
-function isInPath(command: string): boolean {
-  return (process.env['PATH'] ?? '').split(':').some(folder => {
-    try {
-      accessSync(`${folder}/${command}`, constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
 }
 
 const ELSE = 'or run cpud as root'
