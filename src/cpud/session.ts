@@ -3,6 +3,7 @@
 import os from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import type ssh2 from 'ssh2'
+import { resolveDevices } from '../block/resolve.js'
 import { EXIT_CONNECTION, signalExitCode } from '../cli/exit-codes.js'
 import { describeError } from '../cli/main.js'
 import { CpuError } from '../errors.js'
@@ -128,8 +129,8 @@ export class Session {
     const { environment, command, permissions, pty, user, stream } = this.#options
     const request = restrictRequest(environment.decode(command), permissions, user)
     this.#files = await this.#connectFiles(request)
+    const planned = await this.#plan(request)
     if (this.#closed) throw new Error('the client went away')
-    const planned = this.#plan(request)
     this.#stdio = openStdio(pty, user)
     const program = spawnProgram({
       ...planned,
@@ -145,15 +146,18 @@ export class Session {
   }
 
   /** What is to run, where and with which mounts; what of that cannot be is said. */
-  #plan({ exec, fstab, strictness, ninepOptions, program: environment }: SessionRequest): PlannedProgram {
+  async #plan(request: SessionRequest): Promise<PlannedProgram> {
+    const { exec, fstab, strictness, ninepOptions, program: environment } = request
     const hasFiles = this.#files !== undefined
-    const { steps, problems } = sessionPlan({
-      fstabText: fstab,
-      files: this.#files?.protocol,
-      ninep: parseNinePOptions(ninepOptions),
-      release: os.release(),
-      strict: strictness.fstab,
-    })
+    const { steps, problems } = await resolveDevices(
+      sessionPlan({
+        fstabText: fstab,
+        files: this.#files?.protocol,
+        ninep: parseNinePOptions(ninepOptions),
+        release: os.release(),
+        strict: strictness.fstab,
+      }),
+    )
     for (const problem of problems) this.#say(problem.message)
     if (strictness.fstab && problems.some(({ severity }) => severity === 'error'))
       throw new CpuError('ERR_CPU_FSTAB', 'the fstab has errors, so nothing was run (-fstab-strict)')

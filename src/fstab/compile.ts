@@ -60,7 +60,6 @@ function entryError({ target, type }: FstabEntry, mount: MountOptions): string |
   if (mount.subdirectory?.split('/').includes('..') === true)
     return 'X-mount.subdir leads out of the file system'
   if ((mount.flags & (MS_BIND | MS_MOVE | MS_REMOUNT)) !== 0) return undefined
-  if (type === 'auto') return 'type auto is not supported: name the file system type'
   if (type === 'bind') return 'type bind does not exist (write type none and option bind)'
   if (type !== 'none' || mount.propagation.length > 0) return undefined
   const meant = mount.data.split(',').flatMap(word => nearestName(word, KNOWN_WORDS, 1) ?? [])[0]
@@ -82,8 +81,7 @@ function didYouMean(name: string | undefined): string {
 }
 
 function entrySteps(entry: FstabEntry, mount: MountOptions, onFailure: OnFailure): Step[] {
-  const { origin, target } = entry
-  const source = resolveTag(entry.source)
+  const { origin, source, target } = entry
   const steps: Step[] = []
   const call = (flags: number, from = '', type = '', data = ''): void => {
     steps.push({ op: 'mount', source: from, target, type, flags: flags >>> 0, data, onFailure, origin })
@@ -121,30 +119,4 @@ function bindFlags(source: string, mount: MountOptions): number {
   const nosuid = mount.flagWords.includes('suid') ? 0 : MS_NOSUID
   const nodev = mount.flagWords.includes('dev') ? 0 : MS_NODEV
   return flags | nosuid | nodev
-}
-
-const TAG_DIRECTORIES: Readonly<Record<string, string>> = {
-  UUID: 'by-uuid',
-  LABEL: 'by-label',
-  PARTUUID: 'by-partuuid',
-  PARTLABEL: 'by-partlabel',
-  ID: 'by-id',
-}
-
-/**
- * `UUID=...` to the link that udev makes for it. Where no udev runs, as in an initramfs, there is none and the
- * mount fails with ENOENT.
- */
-function resolveTag(source: string): string {
-  const match = /^(UUID|LABEL|PARTUUID|PARTLABEL|ID)="?([^"]*)"?$/.exec(source)
-  return match === null ? source : `/dev/disk/${TAG_DIRECTORIES[match[1]!]}/${encodeForUdev(match[2]!)}`
-}
-
-/** As udev names links: every byte but letters, digits, `#+-.:=@_` and UTF-8 as `\xHH`. */
-function encodeForUdev(name: string): string {
-  return name.replace(/[\0-\x7f]/g, character =>
-    /[\w#+\-.:=@]/.test(character)
-      ? character
-      : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  )
 }

@@ -11,9 +11,10 @@ export type OnFailure = 'abort' | 'report' | 'ignore'
 /** `mount(2)`. `data` may contain `%9P%`, replaced by the descriptor number of the file connection. */
 export interface MountStep {
   readonly op: 'mount'
+  /** Until block/resolve.ts has seen it also a tag such as `UUID=...`. */
   readonly source: string
   readonly target: string
-  /** File system type; empty for bind, remount and propagation changes. */
+  /** File system type; empty for bind, remount and propagation changes; so far also `auto` or `ext4,xfs`. */
   readonly type: string
   /** `MS_*` bits of `linux/mount.h`, as an unsigned 32-bit number. */
   readonly flags: number

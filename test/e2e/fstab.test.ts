@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { packageRoot } from '../../src/version.js'
 import { type CommandOptions, collect, cpu, startCpu } from '../fixtures/cpu-command.js'
+import { blkid, formatImage, makeDisk, partx } from '../fixtures/disk-image.js'
 import { guestForFile } from '../fixtures/guest.js'
 
 /** Made below /tmp, which a session has of its own, whatever TMPDIR says. */
@@ -23,7 +24,22 @@ function directory(test: Pick<Test, 'teardown'>, files: Record<string, string> =
 const share = directory(t, { 'on-the-share': 'shared', 'deep/er': '' })
 const source = path.join(packageRoot(), 'test/fixtures/files-show.c')
 await promisify(execFile)('gcc', ['-static', '-o', path.join(share, 'show'), source])
-const guest = await guestForFile({ name: 'fstab', shares: [{ tag: 'myfs', hostPath: share }] })
+const images = directory(t)
+const image = (name: string) => path.join(images, name)
+const ext4 = formatImage(image('ext4'), 8, ['mkfs.ext4', '-q', '-L', 'data'])
+const vfat = formatImage(image('vfat'), 2, ['mkfs.vfat'])
+const twin = formatImage(image('twin'), 2, ['mkfs.ext2', '-q', '-L', 'twin\x1b[2J'])
+const gpt = makeDisk(image('gpt'), 'gpt', [
+  { name: 'root', content: ext4 },
+  { name: 'boot part', content: vfat },
+])
+const mbr = makeDisk(image('mbr'), 'dos', [{ content: twin }])
+const guest = await guestForFile({
+  name: 'fstab',
+  shares: [{ tag: 'myfs', hostPath: share }],
+  disks: [gpt, mbr, twin].map(hostPath => ({ hostPath, format: 'raw', readOnly: false, snapshot: true })),
+  extraModules: ['ext4', 'vfat', 'nls_cp437', 'nls_ascii'],
+})
 
 interface Options extends CommandOptions {
   readonly flags?: string[]
@@ -169,6 +185,54 @@ ${MYFS}`
   })
 })
 
+t.test('devices by their tags, and types by what is on them, where no udev runs', async t => {
+  const root = partx(gpt).get(1)
+  const fstab = `
+UUID=${blkid(ext4).uuid} /mnt/uuid ext4 ro
+LABEL="data" /mnt/label auto ro
+PARTUUID=${root?.partUuid?.toUpperCase()} /mnt/partuuid xfs,ext4 ro
+PARTLABEL=boot\\040part /mnt/partlabel auto
+PARTUUID=${partx(mbr).get(1)?.partUuid} /mnt/mbr auto
+/dev/vdc /mnt/path auto
+LABEL=nowhere /mnt/none auto
+LABEL=nowhere /mnt/none auto nofail
+LABEL=twin\\033[2J /mnt/none ext2
+/dev/vda /mnt/none auto
+/dev/vdc /mnt/none xfs,vfat
+/dev/null /mnt/none auto`
+  const script = 'grep ^/dev/vd /proc/mounts | cut -d" " -f1-3; test ! -e /mnt/none'
+  const { code, stdout, stderr } = await run(t, ['sh', '-c', script], { fstab })
+  t.same(stdout, [
+    '/dev/vda1 /mnt/uuid ext4',
+    '/dev/vda1 /mnt/label ext4',
+    '/dev/vda1 /mnt/partuuid ext4',
+    '/dev/vda2 /mnt/partlabel vfat',
+    '/dev/vdb1 /mnt/mbr ext2',
+    '/dev/vdc /mnt/path ext2',
+  ])
+  const [nowhere = '', ...others] = stderr
+  const seen = [
+    `/dev/vda1 ext4 UUID="${blkid(ext4).uuid}" LABEL="data" PARTUUID="${root?.partUuid}" PARTLABEL="root"`,
+    `/dev/vda2 vfat UUID="${blkid(vfat).uuid}" PARTUUID="${partx(gpt).get(2)?.partUuid}" PARTLABEL="boot part"`,
+    `/dev/vdb1 ext2 UUID="${blkid(twin).uuid}" LABEL="twin\\u001b[2J" PARTUUID="${partx(mbr).get(1)?.partUuid}"`,
+    `/dev/vdc ext2 UUID="${blkid(twin).uuid}" LABEL="twin\\u001b[2J"`,
+  ]
+  t.equal(nowhere, `cpud: fstab:8: no device has LABEL="nowhere" (there is ${seen.join(', ')})`)
+  t.same(others, [
+    'cpud: fstab:10: LABEL="twin\\u001b[2J" is on /dev/vdb1 and /dev/vdc (name one of them instead)',
+    'cpud: fstab:11: type auto: /dev/vda has no file system that is known (name the file system type)',
+    'cpud: fstab:12: type xfs,vfat: /dev/vdc has ext2 (name the file system type)',
+    'cpud: fstab:13: type auto: ENOTBLK: block device required, open /dev/null (name the file system type)',
+  ])
+  t.equal(code, 0)
+  const strict = await run(t, ['true'], { fstab: 'LABEL=nowhere /mnt auto\n', flags: ['-fstab-strict'] })
+  t.equal(strict.code, 255)
+  t.match(strict.stderr, [
+    /^cpud: fstab:1: no device has LABEL="nowhere"/,
+    /the fstab has errors, so nothing was run/,
+  ])
+})
+
 t.test("mounts are the session's own, and gone with it", async t => {
   const first = startCpu(guest, ['sh', '-c', 'ls /mnt; cat'], { env: { CPU_FSTAB: MYFS } })
   const ended = collect(first)
@@ -243,6 +307,11 @@ t.test('fstab.examples', async t => {
     t.same(stdout.slice(0, 6), ['/usr/bin', 'Linux', '/dev/pts:', 'ptmx', '', '/tmp:'])
     for (const mount of ['/ fuse', '/proc proc', '/sys sysfs', '/dev/pts devpts', '/tmp tmpfs'])
       t.ok(stdout.includes(mount), mount)
+  })
+
+  t.test('disk', async t => {
+    const result = await run(t, ['ls', '/data'], { fstab: example('disk') })
+    t.same(result, { code: 0, stdout: ['lost+found'], stderr: [] })
   })
 
   t.test('nfs, of which this guest has none', async t => {

@@ -40,6 +40,10 @@ mount --make-rslave /tmp/root/dev
 mkdir -p -m 0755 /tmp/root/tmp
 mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /tmp/root/tmp
 `,
+  'disk.fstab': `
+mkdir -p -m 0755 /data
+mount -t auto LABEL=data /data
+`,
   'nfs.fstab': `
 mkdir -p -m 0755 /data
 mount -t nfs -o nosuid,nodev,vers=4.2,addr=10.0.2.2,proto=tcp,soft,timeo=50 10.0.2.2:/srv/data /data
