@@ -88,7 +88,7 @@ async function cachedPackage(name: string, version: string | undefined): Promise
 async function fetchInto(found: Package, options: FetchOptions): Promise<Kernel> {
   const directory = await cached(join(kernelCache(), `${found.name}_${found.version}`), async temporary => {
     options.onProgress?.(`downloading ${found.name} ${found.version}`)
-    await downloadAndUnpack(found, temporary, options)
+    await downloadAndUnpack([`${found.name}=${found.version}`], temporary, options, found.apt)
     if ((await packagedImage(temporary)) === undefined)
       throw fetchError(`there is no kernel in the package ${found.name}`, undefined)
   })
@@ -155,34 +155,38 @@ async function knownPackage(
   return own === undefined ? undefined : { name, version: own, apt }
 }
 
-async function downloadAndUnpack(wanted: Package, target: string, options: FetchOptions): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'cpu-harness-kernel-'))
+/** All packages, each `NAME` or `NAME=VERSION`, into one directory. Throws CpuError ERR_CPU_VM_KERNEL_FETCH. */
+export async function downloadAndUnpack(
+  packages: readonly string[],
+  target: string,
+  options: ToolOptions = {},
+  apt: Apt = { options: [], updated: undefined },
+): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'cpu-harness-packages-'))
   try {
     const download = (apt: Apt) =>
       runTool(
         'apt-get',
-        [...apt.options, '-q', 'download', `${wanted.name}=${wanted.version}`],
+        [...apt.options, '-q', 'download', ...packages],
         DOWNLOAD_LIMIT_MS,
         options,
         directory,
       )
-    let result = await download(wanted.apt)
-    if (result.failed && wanted.apt.updated !== undefined) {
+    let result = await download(apt)
+    if (result.failed && apt.updated !== undefined) {
       // The archive drops versions that old package lists still name.
-      result = await download(await wanted.apt.updated())
+      result = await download(await apt.updated())
     }
-    const archive = (await readdir(directory)).find(name => name.endsWith('.deb'))
-    if (result.failed || archive === undefined)
-      throw fetchError(`apt-get cannot download ${wanted.name}`, result)
-    options.onProgress?.(`unpacking ${archive}`)
+    const archives = (await readdir(directory)).filter(name => name.endsWith('.deb'))
+    if (result.failed || archives.length < packages.length)
+      throw fetchError(`apt-get cannot download ${packages.join(' ')}`, result)
     await mkdir(target, { recursive: true })
-    const unpacked = await runTool(
-      'dpkg-deb',
-      ['-x', join(directory, archive), target],
-      COMMAND_LIMIT_MS,
-      options,
-    )
-    if (unpacked.failed) throw fetchError(`dpkg-deb cannot unpack ${archive}`, unpacked)
+    for (const archive of archives) {
+      options.onProgress?.(`unpacking ${archive}`)
+      const args = ['-x', join(directory, archive), target]
+      const unpacked = await runTool('dpkg-deb', args, COMMAND_LIMIT_MS, options)
+      if (unpacked.failed) throw fetchError(`dpkg-deb cannot unpack ${archive}`, unpacked)
+    }
   } finally {
     await rm(directory, { recursive: true, force: true })
   }

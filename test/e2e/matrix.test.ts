@@ -5,66 +5,36 @@ import t from 'tap'
 import { listMachines } from '../../qemu/machine-directory.js'
 import { collect, eventually } from '../fixtures/cpu-command.js'
 import { cpuVm, startCpuVm } from '../fixtures/cpu-vm-command.js'
+import { matrixTest } from '../fixtures/matrix-text.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 import { privateRuntime } from '../qemu/private-runtime.js'
 import { realKernel } from '../qemu/real-kernel.js'
 
 const MACHINE = '[machine]\nmemory = 512\n[kernels]\nlinux = { debian = "amd64" }\n'
 
-const ENDS = `${MACHINE}[configurations]
-good = {}
-# Panics before any test.
-broken = { append = "rdinit=/nosuch" }
+const good = (name: string, command: string | readonly string[], ...keys: string[]) =>
+  matrixTest(name, command, 'configurations = ["good"]', ...keys)
 
-[[test]]
-name = "passes"
-command = "cat mine.txt; uname -r"
-stdout = '^a file of mine$'
-configurations = ["good"]
-[[test]]
-name = "fails"
-command = "echo to stdout; echo to stderr >&2; exit 3"
-configurations = ["good"]
-[[test]]
-name = "wrong exit code"
-command = "exit 3"
-exit-code = 4
-configurations = ["good"]
-[[test]]
-name = "right exit code"
-command = "exit 3"
-exit-code = 3
-configurations = ["good"]
-[[test]]
-name = "wrong output"
-command = ["echo", "a <b> & c"]
-stdout = "^b"
-configurations = ["good"]
-[[test]]
-name = "too slow"
-command = "sleep 1000"
-timeout = "2s"
-configurations = ["good"]
-[[test]]
-name = "no mount"
-command = "true"
-fstab = "bad.fstab"
-configurations = ["good"]
-[[test]]
-name = "is killed"
-command = "echo started > started; sleep 1000"
-configurations = ["good"]
-[[test]]
-name = "never runs"
-command = "true"
-configurations = ["good"]
-
-[[test]]
-name = "panic"
-command = "echo c > /proc/sysrq-trigger"
-expect = "panic"
-kernel-log = "sysrq triggered crash"
-`
+const ENDS = [
+  MACHINE,
+  // one panics before any test
+  '[configurations]\ngood = {}\nbroken = { append = "rdinit=/nosuch" }\n',
+  good('passes', 'cat mine.txt; uname -r', "stdout = '^a file of mine$'"),
+  good('fails', 'echo to stdout; echo to stderr >&2; exit 3'),
+  good('wrong exit code', 'exit 3', 'exit-code = 4'),
+  good('right exit code', 'exit 3', 'exit-code = 3'),
+  good('wrong output', ['echo', 'a <b> & c'], 'stdout = "^b"'),
+  good('too slow', 'sleep 1000', 'timeout = "2s"'),
+  good('no mount', 'true', 'fstab = "bad.fstab"'),
+  good('is killed', 'echo started > started; sleep 1000'),
+  good('never runs', 'true'),
+  matrixTest(
+    'panic',
+    'echo c > /proc/sysrq-trigger',
+    'expect = "panic"',
+    'kernel-log = "sysrq triggered crash"',
+  ),
+].join('')
 
 interface Line {
   readonly ok: boolean
@@ -156,22 +126,12 @@ t.test('-fail-fast, a project file, and a directory that is not that of the matr
   writeFileSync(join(directory, 'cpu-vm.toml'), 'memory = 448\n')
   writeFileSync(
     join(directory, 'ci/matrix.toml'),
-    `[kernels]
-linux = { debian = "amd64" }
-[configurations]
-one = {}
-two = {}
-[[test]]
-name = "where"
-command = "pwd; grep MemTotal /proc/meminfo"
-stdout = 'MemTotal: +[34]\\d{5} kB'
-[[test]]
-name = "fails"
-command = "exit 1"
-[[test]]
-name = "later"
-command = "true"
-`,
+    [
+      '[kernels]\nlinux = { debian = "amd64" }\n[configurations]\none = {}\ntwo = {}\n',
+      matrixTest('where', 'pwd; grep MemTotal /proc/meminfo', "stdout = 'MemTotal: +[34]\\d{5} kB'"),
+      matrixTest('fails', 'exit 1'),
+      matrixTest('later'),
+    ].join(''),
   )
   const args = ['test', '-v', '-jobs', '1', '-fail-fast', '-json', 'r.json', 'ci/matrix.toml']
   const { code, stdout, stderr } = await cpuVm(args, { cwd: directory })
@@ -199,7 +159,7 @@ command = "true"
 t.test('the time of all of it is over, and an interruption', async t => {
   privateRuntime(t)
   const directory = temporaryDirectory(t)
-  const test = '[[test]]\nname = "waits"\ncommand = "touch started; sleep 1000"\n'
+  const test = matrixTest('waits', 'touch started; sleep 1000')
   writeFileSync(join(directory, 'short.toml'), `timeout = "100ms"\n${MACHINE}${test}`)
   writeFileSync(join(directory, 'long.toml'), `${MACHINE}${test}`)
   const late = await cpuVm(['test', '-junit', 'junit.xml', 'short.toml'], { cwd: directory })
@@ -227,7 +187,7 @@ t.test('what is wrong before any machine starts', async t => {
     t.equal(stdout.toString(), '', 'no test has begun')
     return [code, stderr.trimEnd().split('\n').at(-1)]
   }
-  const test = '[[test]]\nname = "t"\ncommand = "true"\n'
+  const test = matrixTest()
   t.strictSame(await run(''), [2, 'cpu-vm: matrix.toml:1: there are no tests (write at least one [[test]])'])
   t.strictSame(await run(`[kernels]\nx = { kernel = "nosuch" }\n${test}`), [
     125,

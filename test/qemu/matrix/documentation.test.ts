@@ -4,17 +4,17 @@ import { join } from 'node:path'
 import t from 'tap'
 import { COMMAND_FLAGS, RUN_FLAGS } from '../../../qemu/flags.js'
 import { EXPECTED_ENDS } from '../../../qemu/matrix/expectation.js'
-import { readMatrix, readMatrixFile } from '../../../qemu/matrix/matrix-file.js'
+import { readMatrixFile } from '../../../qemu/matrix/matrix-file.js'
 import { planMachines } from '../../../qemu/matrix/plan.js'
-import { parseToml } from '../../../qemu/toml-file.js'
 import { packageRoot } from '../../../src/version.js'
+import { matrixTest, readMatrixText } from '../../fixtures/matrix-text.js'
 
 const FLAGS = { machine: RUN_FLAGS, command: COMMAND_FLAGS }
 const text = readFileSync(join(packageRoot(), 'docs/ci.md'), 'utf8')
 
 t.test('the file in docs/ci.md', async t => {
   const [, toml = ''] = /^```toml\n(.*?)^```$/ms.exec(text) ?? []
-  const matrix = readMatrix(parseToml(toml, 'docs/ci.md'), FLAGS)
+  const matrix = readMatrixText(toml, 'docs/ci.md')
   t.strictSame(
     planMachines(matrix, []).map(({ id }) => id),
     [
@@ -31,8 +31,8 @@ t.test('the file in docs/ci.md', async t => {
 })
 
 t.test('every key of a test, and every end', async t => {
-  const table = parseToml('[[test]]\nname = "t"\ncommand = "x"\nunknown = 1\n', 'x')
-  const { remedy = '' } = t.throws(() => readMatrix(table, FLAGS)) as Error & { remedy?: string }
+  const read = () => readMatrixText(matrixTest('t', 'x', 'unknown = 1'), 'x')
+  const { remedy = '' } = t.throws(read) as Error & { remedy?: string }
   const keys = remedy.replace('known: ', '').split(', ')
   t.ok(keys.includes('kernel-log'))
   for (const word of [...keys, ...EXPECTED_ENDS]) t.match(text, `\`${word}\``)

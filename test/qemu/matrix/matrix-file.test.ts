@@ -1,12 +1,10 @@
 import t from 'tap'
-import { COMMAND_FLAGS, RUN_FLAGS } from '../../../qemu/flags.js'
-import { fileName, readMatrix } from '../../../qemu/matrix/matrix-file.js'
-import { parseToml } from '../../../qemu/toml-file.js'
+import { fileName } from '../../../qemu/matrix/matrix-file.js'
+import { matrixTest, readMatrixText } from '../../fixtures/matrix-text.js'
 
-const read = (text: string) =>
-  readMatrix(parseToml(text, '/m/x.toml'), { machine: RUN_FLAGS, command: COMMAND_FLAGS })
+const read = (text: string) => readMatrixText(text, '/m/x.toml')
 
-const TEST = '[[test]]\nname = "t"\ncommand = "true"\n'
+const TEST = matrixTest()
 
 t.test('everything that may be in it', async t => {
   const matrix = read(`
@@ -98,7 +96,7 @@ t.test('mistakes are told with their line', async t => {
     [`${TEST}configurations = []`, '4: a test for no configurations'],
     [`${TEST}${TEST}`, '5: the name "t" is too much like "t", which another test has'],
     [
-      '[[test]]\nname = "a:b"\ncommand = "x"\n[[test]]\nname = "a b"\ncommand = "x"\n',
+      matrixTest('a:b') + matrixTest('a b'),
       '5: the name "a b" is too much like "a:b", which another test has',
     ],
     ['[[test]]\ncommand = "x"', '1: a test without a name'],

@@ -1,36 +1,20 @@
 import t from 'tap'
-import { COMMAND_FLAGS, RUN_FLAGS } from '../../../qemu/flags.js'
-import { readMatrix } from '../../../qemu/matrix/matrix-file.js'
 import { mergeFlags, planMachines } from '../../../qemu/matrix/plan.js'
-import { parseToml } from '../../../qemu/toml-file.js'
+import { matrixTest, readMatrixText } from '../../fixtures/matrix-text.js'
 
 const plan = (text: string, only: readonly string[] = []) =>
-  planMachines(readMatrix(parseToml(text, 'x.toml'), { machine: RUN_FLAGS, command: COMMAND_FLAGS }), only)
+  planMachines(readMatrixText(text, 'x.toml'), only)
 
 const shape = (machines: ReturnType<typeof planMachines>) =>
   machines.map(({ id, tests }) => [id, ...tests.map(test => test.id)])
 
-const TEXT = `
-[kernels]
-"6.1" = {}
-"6.12" = {}
-[configurations]
-small = {}
-smp = {}
-[[test]]
-name = "boots"
-command = "true"
-[[test]]
-name = "crash"
-command = "x"
-expect = "panic"
-kernels = ["6.12"]
-configurations = ["smp"]
-[[test]]
-name = "share works"
-command = "true"
-configurations = ["small"]
-`
+const AXES = '[kernels]\n"6.1" = {}\n"6.12" = {}\n[configurations]\nsmall = {}\nsmp = {}\n'
+const TEXT = [
+  AXES,
+  matrixTest('boots'),
+  matrixTest('crash', 'x', 'expect = "panic"', 'kernels = ["6.12"]', 'configurations = ["smp"]'),
+  matrixTest('share works', 'true', 'configurations = ["small"]'),
+].join('')
 
 t.test(
   'a machine for each kernel in each configuration, and one for each test that wants its own',
@@ -46,7 +30,7 @@ t.test(
 )
 
 t.test('without kernels and configurations', async t => {
-  const tests = '[[test]]\nname = "a"\ncommand = "x"\n[[test]]\nname = "b"\ncommand = "x"\nfresh = true\n'
+  const tests = matrixTest('a') + matrixTest('b', 'x', 'fresh = true')
   t.strictSame(shape(plan(tests)), [
     ['machine', 'a'],
     ['b', 'b'],
@@ -76,11 +60,11 @@ t.test('-only', async t => {
 })
 
 t.test('a kernel or a configuration that no test is for', async t => {
-  const [kernel, configuration] = ['kernels = ["6.1"]', 'configurations = ["smp"]']
-  const text = (more: string) => `[kernels]\n"6.1" = {}\n"6.12" = {}\n[configurations]\nsmall = {}\nsmp = {}
-[[test]]\nname = "a"\ncommand = "x"\n${more}`
-  t.throws(() => plan(text(kernel!)), { message: 'x.toml: no test is for kernel 6.12' })
-  t.throws(() => plan(text(configuration!)), { message: 'x.toml: no test is for configuration small' })
+  const text = (key: string) => AXES + matrixTest('a', 'x', key)
+  t.throws(() => plan(text('kernels = ["6.1"]')), { message: 'x.toml: no test is for kernel 6.12' })
+  t.throws(() => plan(text('configurations = ["smp"]')), {
+    message: 'x.toml: no test is for configuration small',
+  })
 })
 
 t.test('the more special flag wins; lists and words for the kernel add up', async t => {
@@ -92,8 +76,7 @@ t.test('the more special flag wins; lists and words for the kernel add up', asyn
     ),
     { memory: 1024, append: 'a b c', share: ['x=/x', 'y=/y'], accel: 'tcg' },
   )
-  const [machine] =
-    plan(`[machine]\nmemory = 512\nappend = "a"\n[kernels]\nk = { append = "b" }\n[configurations]
-c = { memory = 600 }\n[[test]]\nname = "t"\ncommand = "x"\n`)
+  const flags = '[machine]\nmemory = 512\nappend = "a"\n[kernels]\nk = { append = "b" }\n'
+  const [machine] = plan(`${flags}[configurations]\nc = { memory = 600 }\n${matrixTest()}`)
   t.strictSame(machine?.flags, { memory: 600, append: 'a b' })
 })
