@@ -6,6 +6,7 @@
 import { binding, check } from '../native/binding.js'
 import { type Device, DeviceTable, fileId } from './device.js'
 import { failure } from './failure.js'
+import { IdleFiles } from './idle-files.js'
 import { breakRing } from './ring.js'
 import type { ByteString, FileKind, TreeNode } from './tree.js'
 import { statfsRecordSize } from './tree.js'
@@ -64,6 +65,7 @@ export class DescriptorBudget {
 
 export class InodeTable {
   readonly root: Inode
+  readonly idleFiles = new IdleFiles()
   /** By `keyOf`. */
   readonly #inodes = new Map<number | bigint, Inode>()
   /** Those with a descriptor. */
@@ -108,11 +110,15 @@ export class InodeTable {
    * goes back with `closeDescriptor`. ENFILE when all are in use.
    */
   openDescriptor(open: () => number): number {
-    if (this.#descriptors >= this.#bound && this.#evict() === 0) return failure.ENFILE
+    if (this.#descriptors >= this.#bound && !this.#makeRoom()) return failure.ENFILE
     let fd = open()
-    if ((fd === failure.EMFILE || fd === failure.ENFILE) && this.#evict() > 0) fd = open()
+    if ((fd === failure.EMFILE || fd === failure.ENFILE) && this.#makeRoom()) fd = open()
     if (fd >= 0) this.#opened()
     return fd
+  }
+
+  #makeRoom(): boolean {
+    return this.#evict() > 0 || this.idleFiles.giveUp()
   }
 
   #opened(): void {

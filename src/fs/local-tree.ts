@@ -11,6 +11,7 @@ import { binding } from '../native/binding.js'
 import { capability, isAmongAllUsers, isCapable } from '../native/capabilities.js'
 import { Exports } from './exports.js'
 import { type Failure, failure } from './failure.js'
+import type { GiveUp } from './idle-files.js'
 import { DescriptorBudget, type Inode, InodeTable } from './inode-table.js'
 import { openLocalWatcher } from './local-watcher.js'
 import { Locks } from './locks.js'
@@ -72,6 +73,10 @@ export class LocalTree implements FileTree {
     this.#budget = budget
     this.#locks = new Locks(table, this.isReadOnly)
     this.#exports = new Exports(table.root, options.only ?? ['/'])
+  }
+
+  onShortage(giveUp: GiveUp): () => void {
+    return this.#table.idleFiles.add(giveUp)
   }
 
   share(): LocalTree {

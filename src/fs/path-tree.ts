@@ -15,6 +15,7 @@
 import fs from 'node:fs'
 import { Exports } from './exports.js'
 import { type Failure, failure } from './failure.js'
+import { type GiveUp, IdleFiles } from './idle-files.js'
 import { changeAttributes, statsOf } from './path-attributes.js'
 import { PathListings } from './path-listing.js'
 import { PathLocks } from './path-locks.js'
@@ -66,6 +67,7 @@ export class PathTree implements FileTree {
   readonly #table: PathTable
   readonly #locks = new PathLocks()
   readonly #files = new Set<PathFile>()
+  readonly #idleFiles = new IdleFiles()
   readonly #listings: PathListings
   readonly #exports: Exports
 
@@ -83,6 +85,10 @@ export class PathTree implements FileTree {
   /** What is in use, for tests and reports. */
   get size(): { inodes: number; descriptors: number } {
     return { inodes: this.#table.size, descriptors: this.#files.size }
+  }
+
+  onShortage(giveUp: GiveUp): () => void {
+    return this.#idleFiles.add(giveUp)
   }
 
   lookup(directory: PathNode, name: ByteString): PathNode | Failure {
@@ -170,8 +176,7 @@ export class PathTree implements FileTree {
   open(node: PathNode, flags: number): PathFile | Failure {
     const refusal = this.#refuseOpen(node, flags)
     if (refusal < 0) return refusal
-    if (this.#files.size >= maxOpenFiles) return failure.ENFILE
-    const fd = this.#table.open(node, flags)
+    const fd = this.#openDescriptor(() => this.#table.open(node, flags))
     if (fd < 0) return fd
     const result = flags & openFlag.truncate ? done(() => fs.ftruncateSync(fd)) : 0
     if (result < 0) {
@@ -180,6 +185,13 @@ export class PathTree implements FileTree {
     }
     this.retain(node)
     return this.#add(new PathFile(node, fd, flags))
+  }
+
+  /** Makes room for a descriptor where there are too many. */
+  #openDescriptor(open: () => number): number {
+    if (this.#files.size >= maxOpenFiles && !this.#idleFiles.giveUp()) return failure.ENFILE
+    const fd = open()
+    return (fd === failure.EMFILE || fd === failure.ENFILE) && this.#idleFiles.giveUp() ? open() : fd
   }
 
   /** Takes over the reference to the node. */
@@ -208,10 +220,11 @@ export class PathTree implements FileTree {
   create(directory: PathNode, name: ByteString, flags: number, mode: number): PathFile | Failure {
     const path = this.#pathForChange(directory, name)
     if (typeof path === 'number') return path
-    if (this.#files.size >= maxOpenFiles) return failure.ENFILE
     const { O_CREAT, O_EXCL } = fs.constants
     const permissions = mode & permissionMask
-    const fd = attempt(() => fs.openSync(bytes(path), systemFlags(flags) | O_CREAT | O_EXCL, permissions))
+    const fd = this.#openDescriptor(() =>
+      attempt(() => fs.openSync(bytes(path), systemFlags(flags) | O_CREAT | O_EXCL, permissions)),
+    )
     if (fd === failure.EEXIST && !(flags & openFlag.exclusive))
       return this.#openExisting(directory, name, flags)
     if (fd < 0) return fd

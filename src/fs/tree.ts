@@ -6,6 +6,7 @@
 // byte, U+0000 to U+00FF, never decoded.
 
 import type { Failure } from './failure.js'
+import type { GiveUp } from './idle-files.js'
 
 /** A string whose characters are bytes. */
 export type ByteString = string
@@ -213,6 +214,12 @@ export interface FileTree {
    * before this tree is.
    */
   share?(): FileTree
+
+  /**
+   * `giveUp` is called when descriptors run out, in the middle of another call: it closes files that are open only to save
+   * opening them again, but none that this call may be about, and returns whether there were any. Returns what ends it.
+   */
+  onShortage(giveUp: GiveUp): () => void
 
   /** Ends the tree: closes every descriptor it still has. */
   dispose(): void

@@ -18,6 +18,7 @@ const maxImplicit = 256
 export class HandleTable {
   readonly #tree: FileTree
   readonly #maxHandles: number
+  readonly #noShortage: () => void
   readonly #handles = new Map<number, OpenFile>()
   /** Longest unused first. */
   readonly #implicit: Record<Purpose, Map<TreeNode, OpenFile>> = {
@@ -30,6 +31,7 @@ export class HandleTable {
   constructor(tree: FileTree, maxHandles: number) {
     this.#tree = tree
     this.#maxHandles = maxHandles
+    this.#noShortage = tree.onShortage(() => this.#giveUp())
   }
 
   get hasRoom(): boolean {
@@ -71,22 +73,23 @@ export class HandleTable {
     for (const files of Object.values(this.#implicit)) this.#drop(files, node)
   }
 
-  /** Closes half of what was opened here, which is only kept to save opening it again; whether there was any. */
-  relieve(): boolean {
-    let dropped = 0
-    for (const files of Object.values(this.#implicit)) {
-      const oldest = [...files.keys()].slice(0, Math.ceil(files.size / 2))
-      for (const node of oldest) this.#drop(files, node)
-      dropped += oldest.length
-    }
-    return dropped > 0
-  }
-
   clear(): void {
+    this.#noShortage()
     for (const file of this.#handles.values()) this.#tree.close(file)
     this.#handles.clear()
     for (const files of Object.values(this.#implicit))
       for (const node of [...files.keys()]) this.#drop(files, node)
+  }
+
+  /** Half of what was opened here, but never the last used, which the tree may be at work on. */
+  #giveUp(): boolean {
+    let dropped = 0
+    for (const files of Object.values(this.#implicit)) {
+      const oldest = [...files.keys()].slice(0, files.size >> 1)
+      for (const node of oldest) this.#drop(files, node)
+      dropped += oldest.length
+    }
+    return dropped > 0
   }
 
   #open(node: TreeNode, purpose: Purpose): OpenFile | Failure {

@@ -51,9 +51,6 @@ let connections = 0
 
 const handlers: Handlers<RequestName> = { ...initHandlers, ...fileHandlers, ...nameHandlers }
 
-/** What may be half done when there are not enough descriptors, and is not tried again. */
-const makes: ReadonlySet<RequestName> = new Set(['CREATE', 'LINK', 'MKDIR', 'MKNOD', 'SYMLINK'])
-
 /** What may be said before INIT was answered. */
 const beforeInit: ReadonlySet<RequestName> = new Set(['INIT', 'SESSION_IDS'])
 
@@ -193,13 +190,7 @@ class Connection implements Session {
     }
     if (this.#trace !== undefined) this.#trace(`> ${printRequest(name, header, request)}`)
     const handler: Handler<N> = handlers[name]
-    let outcome = handler(this, request, header, this.#reply)
-    if (
-      (outcome === failure.ENFILE || outcome === failure.EMFILE) &&
-      this.handles.relieve() &&
-      !makes.has(name)
-    )
-      outcome = handler(this, request, header, this.#reply)
+    const outcome = handler(this, request, header, this.#reply)
     if (typeof outcome === 'object') this.#defer(header.unique, outcome, (request as { size?: number }).size)
     else if (outcome < 0) this.#fail(outcome)
     else if (outcome === 0 && this.#trace !== undefined)

@@ -218,7 +218,9 @@ t.test('more files read and written without an open than there are descriptors',
     const file = await client.lookup(ROOT, name)
     const read = await client.call('READ', file, { size: 100 })
     const written = await client.call('WRITE', file, { size: 1, data: Buffer.from('C') })
-    if (read.body.toString() !== 'content' || written.error !== '') failed.push(`${name} ${read.error}`)
+    const made = await client.call('CREATE', ROOT, { name: `${name}-new`, flags: 1, mode: 0o100644 })
+    if (read.body.toString() !== 'content' || written.error !== '' || made.error !== '')
+      failed.push(`${name} ${read.error} ${written.error} ${made.error}`)
   }
   t.same(failed, [])
 })
