@@ -26,8 +26,8 @@ interface SysfsDevice {
   readonly partition: number | undefined
 }
 
-/** Of a drive without a medium. */
-const EMPTY_DRIVE = ['ENOMEDIUM', 'ENXIO']
+/** Of a drive without a medium, and of a device without a file in /dev: half of a multipath, or one just unplugged. */
+const NOTHING_THERE = ['ENOMEDIUM', 'ENXIO', 'ENOENT']
 
 /**
  * All that may hold a file system: not a disk with partitions, nor what another device is made of, such as the members of a
@@ -81,7 +81,7 @@ async function describe(device: SysfsDevice): Promise<BlockDevice> {
       path: devicePath,
       types: [],
       tags: [],
-      unreadable: EMPTY_DRIVE.includes(code) ? undefined : code,
+      unreadable: NOTHING_THERE.includes(code) ? undefined : code,
     }
   }
 }

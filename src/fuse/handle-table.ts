@@ -18,7 +18,7 @@ const maxImplicit = 256
 export class HandleTable {
   readonly #tree: FileTree
   readonly #maxHandles: number
-  readonly #noShortage: () => void
+  readonly #stopGivingUp: () => void
   readonly #handles = new Map<number, OpenFile>()
   /** Longest unused first. */
   readonly #implicit: Record<Purpose, Map<TreeNode, OpenFile>> = {
@@ -31,7 +31,7 @@ export class HandleTable {
   constructor(tree: FileTree, maxHandles: number) {
     this.#tree = tree
     this.#maxHandles = maxHandles
-    this.#noShortage = tree.onShortage(() => this.#giveUp())
+    this.#stopGivingUp = tree.onShortage(() => this.#giveUp())
   }
 
   get hasRoom(): boolean {
@@ -74,7 +74,7 @@ export class HandleTable {
   }
 
   clear(): void {
-    this.#noShortage()
+    this.#stopGivingUp()
     for (const file of this.#handles.values()) this.#tree.close(file)
     this.#handles.clear()
     for (const files of Object.values(this.#implicit))

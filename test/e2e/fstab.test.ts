@@ -225,6 +225,11 @@ LABEL=twin\\033[2J /mnt/none ext2
     'cpud: fstab:13: type auto: ENOTBLK: block device required, open /dev/null (name the file system type)',
   ])
   t.equal(code, 0)
+  // as udev would choose, and name it
+  const link = "/dev/disk/by-label/twin'\\x1b\\x5b2J'"
+  await run(t, ['sh', '-c', `mkdir -p /dev/disk/by-label; ln -s ../../vdc ${link}`])
+  const linked = await run(t, ['grep', ' /mnt ', '/proc/mounts'], { fstab: 'LABEL=twin\\033[2J /mnt auto' })
+  t.match(linked, { code: 0, stdout: [/^\/dev\/vdc \/mnt ext2 /], stderr: [] })
   const strict = await run(t, ['true'], { fstab: 'LABEL=nowhere /mnt auto\n', flags: ['-fstab-strict'] })
   t.equal(strict.code, 255)
   t.match(strict.stderr, [
