@@ -1,5 +1,5 @@
-// The block devices of this machine, with the tags of fstab(5) that belong to each: read from the devices themselves, since
-// an initramfs has no udev that would have done it.
+// The block devices of this machine, with the tags of fstab(5) that belong to each: read from the devices themselves,
+// since an initramfs has no udev that would have done it.
 
 import { readdir, readFile, realpath } from 'node:fs/promises'
 import path from 'node:path'
@@ -30,8 +30,8 @@ interface SysfsDevice {
 const NOTHING_THERE = ['ENOMEDIUM', 'ENXIO', 'ENOENT']
 
 /**
- * All that may hold a file system: not a disk with partitions, nor what another device is made of, such as the members of a
- * RAID. In the order of their names.
+ * All that may hold a file system: not a disk with partitions, nor what another device is made of, such as the members
+ * of a RAID. In the order of their names.
  */
 export async function listBlockDevices(): Promise<BlockDevice[]> {
   const all = '/sys/class/block'

@@ -22,8 +22,8 @@ const LINKS: Readonly<Record<TagName | 'ID', string>> = {
 }
 
 /**
- * The plan with its devices. The steps of a line whose device is not there, or whose type nobody can tell, are left out, and
- * it is a problem, unless the line has `nofail`.
+ * The plan with its devices. The steps of a line whose device is not there, or whose type nobody can tell, are left
+ * out, and it is a problem, unless the line has `nofail`.
  */
 export async function resolveDevices({ steps, problems }: SessionPlan): Promise<SessionPlan> {
   let devices: Promise<BlockDevice[]> | undefined

@@ -54,8 +54,8 @@ const START_LENGTH = 65536 + 4096
 const LONGEST = 2048
 
 /**
- * All that are there: where there are several, as after a disk was formatted anew without being wiped, nobody but the user
- * knows which one is meant.
+ * All that are there: where there are several, as after a disk was formatted anew without being wiped, nobody but the
+ * user knows which one is meant.
  */
 export async function readSuperblocks(read: ReadAt): Promise<Superblock[]> {
   const bytes = await read(0, START_LENGTH)

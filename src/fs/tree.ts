@@ -216,8 +216,8 @@ export interface FileTree {
   share?(): FileTree
 
   /**
-   * `giveUp` is called when descriptors run out, in the middle of another call: it closes files that are open only to save
-   * opening them again, but none that this call may be about, and returns whether there were any. Returns what ends it.
+   * `giveUp` is called when descriptors run out, in the middle of another call: it closes files that are open only to
+   * save opening them again, but none that this call may be about, and returns whether there were any. Returns what ends it.
    */
   onShortage(giveUp: GiveUp): () => void
 
