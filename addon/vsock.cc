@@ -100,7 +100,15 @@ sockaddr_vm Address(Napi::Value cid, Napi::Value port) {
   return address;
 }
 
-int NewSocket() { return socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+// With room for so many bytes that nobody has read yet, which sockets that it accepts inherit; 0: the kernel's 256 KiB.
+int NewSocket(Napi::Value buffer_bytes) {
+  const int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const uint64_t size = buffer_bytes.As<Napi::Number>().Uint32Value();
+  if (fd < 0 || size == 0) return fd;
+  setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &size, sizeof(size));
+  setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &size, sizeof(size));
+  return fd;
+}
 
 // The descriptor if the call on it succeeded; else -errno, and the descriptor is closed.
 Napi::Value FdOrErrno(Napi::Env env, int fd, int result) {
@@ -109,10 +117,10 @@ Napi::Value FdOrErrno(Napi::Env env, int fd, int result) {
   return Napi::Number::New(env, result < 0 ? -error : fd);
 }
 
-// vsockConnect(cid, port, timeoutMs): a descriptor on which the connection is being made; 0 ms is the
+// vsockConnect(cid, port, timeoutMs, bufferBytes): a descriptor on which the connection is being made; 0 ms is the
 // kernel's own limit (2 s).
 Napi::Value Connect(const Napi::CallbackInfo& info) {
-  const int fd = NewSocket();
+  const int fd = NewSocket(info[3]);
   if (fd < 0) return Napi::Number::New(info.Env(), -errno);
   const uint32_t timeout_ms = info[2].As<Napi::Number>().Uint32Value();
   const timeval timeout = {timeout_ms / 1000, (timeout_ms % 1000) * 1000};
@@ -133,9 +141,9 @@ Napi::Value ConnectResult(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), -error);
 }
 
-// vsockListen(cid, port, backlog): a listening descriptor.
+// vsockListen(cid, port, backlog, bufferBytes): a listening descriptor.
 Napi::Value Listen(const Napi::CallbackInfo& info) {
-  const int fd = NewSocket();
+  const int fd = NewSocket(info[3]);
   if (fd < 0) return Napi::Number::New(info.Env(), -errno);
   const sockaddr_vm address = Address(info[0], info[1]);
   int result = bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address));

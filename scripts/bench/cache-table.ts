@@ -20,8 +20,8 @@ export interface CacheTableOptions extends Partial<BenchOptions> {
   readonly signal?: AbortSignal | undefined
 }
 
-const FULL = { files: 1000, mebibytes: 32, sources: 1 }
-const QUICK = { files: 100, mebibytes: 4, sources: 1 }
+const FULL = { files: 200, mebibytes: 16, sources: 1 }
+const QUICK = { files: 50, mebibytes: 4, sources: 1 }
 const REPEAT = 3
 /** For the lines of a trace that the session's output has overtaken. */
 const TRACE_DELAY_MS = 300

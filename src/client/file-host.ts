@@ -13,7 +13,7 @@ import { requests } from '../fuse/messages.js'
 import { serveFuse } from '../fuse/serve.js'
 import type { CachePolicy } from '../fuse/session.js'
 import { VMADDR_CID_ANY, VMADDR_PORT_ANY } from '../linux/vsock.js'
-import type { FileProtocol } from '../namespace/file-protocol.js'
+import { FILE_BUFFER_BYTES, type FileProtocol } from '../namespace/file-protocol.js'
 import { createVsockServer } from '../native/vsock.js'
 import { openRuntimeDirectory } from '../runtime-directory.js'
 import type { DirectFiles } from '../ssh/exec-request.js'
@@ -122,7 +122,9 @@ export class FileHost {
       if (socket.remoteCid === cid) this.#open(socket, nonce, 'direct')
       else socket.destroy()
     })
-    await this.#listenOn(server, () => server.listen({ cid: VMADDR_CID_ANY, port: VMADDR_PORT_ANY }))
+    await this.#listenOn(server, () =>
+      server.listen({ cid: VMADDR_CID_ANY, port: VMADDR_PORT_ANY, bufferBytes: FILE_BUFFER_BYTES }),
+    )
     return server.address()?.port
   }
 

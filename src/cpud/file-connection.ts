@@ -7,7 +7,7 @@ import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
 import { encodeRequest } from '../fuse/codec.js'
 import type { Ids } from '../fuse/owners.js'
-import type { FileProtocol } from '../namespace/file-protocol.js'
+import { FILE_BUFFER_BYTES, type FileProtocol } from '../namespace/file-protocol.js'
 import { closeFd, connectUnix, duplicateFd, shutdownFd, socketPair } from '../native/fd-stream.js'
 import { FUSE_DEVICE, FusePump, openFuse } from '../native/fuse.js'
 import type { ProgramRequest } from '../native/spawn.js'
@@ -116,7 +116,12 @@ function connectByUnix(path: string, first: Buffer): Stream {
 }
 
 async function connectByVsock(cid: number, port: number, first: Buffer): Promise<Stream> {
-  const socket = connectVsock({ cid, port, timeoutMs: DIRECT_TIMEOUT_MS })
+  const socket = connectVsock({
+    cid,
+    port,
+    timeoutMs: DIRECT_TIMEOUT_MS,
+    bufferBytes: FILE_BUFFER_BYTES,
+  })
   try {
     await once(socket, 'connect')
     await new Promise<void>((resolve, reject) => {

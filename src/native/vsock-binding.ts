@@ -19,10 +19,11 @@ export interface VsockBinding {
   Poll: new () => NativePoll
   /**
    * A descriptor that becomes writable when it is decided whether it connects. 0 ms: the kernel's limit, 2 s.
+   * 0 bytes: its buffer, 256 KiB.
    */
-  vsockConnect(cid: number, port: number, timeoutMs: number): number
+  vsockConnect(cid: number, port: number, timeoutMs: number, bufferBytes: number): number
   vsockConnectResult(fd: number): number
-  vsockListen(cid: number, port: number, backlog: number): number
+  vsockListen(cid: number, port: number, backlog: number, bufferBytes: number): number
   /** A connected descriptor, or -EAGAIN. */
   vsockAccept(fd: number): number
   /** `address` gets CID and port. */

@@ -19,6 +19,8 @@ export interface VsockAddress {
 export interface VsockConnectOptions extends VsockAddress, Omit<FdStreamOptions, 'peer'> {
   /** Limit for the connection to be made; without one, the kernel's (2 s). */
   timeoutMs?: number | undefined
+  /** What the peer may send before it is read; the kernel's own by default, 256 KiB. */
+  bufferBytes?: number | undefined
   /** Destroys the socket, connected or not, with an AbortError. */
   signal?: AbortSignal | undefined
 }
@@ -60,13 +62,13 @@ export class VsockSocket extends FdStream {
   constructor(
     remote: VsockAddress,
     fd: number | undefined,
-    options: FdStreamOptions & { timeoutMs?: number | undefined } = {},
+    options: FdStreamOptions & Pick<VsockConnectOptions, 'timeoutMs' | 'bufferBytes'> = {},
   ) {
     super(undefined, { ...options, peer: nameOf(remote) })
     this.remoteCid = remote.cid
     this.remotePort = remote.port
     if (fd === undefined) {
-      this.#connect(options.timeoutMs ?? 0)
+      this.#connect(options.timeoutMs ?? 0, options.bufferBytes ?? 0)
     } else {
       this.#local = addressOf(fd, false)
       this.attach(fd)
@@ -87,9 +89,9 @@ export class VsockSocket extends FdStream {
     return this.#local?.port
   }
 
-  #connect(timeoutMs: number): void {
+  #connect(timeoutMs: number, bufferBytes: number): void {
     this.connecting = true
-    const fd = binding.vsockConnect(this.remoteCid, this.remotePort, timeoutMs)
+    const fd = binding.vsockConnect(this.remoteCid, this.remotePort, timeoutMs, bufferBytes)
     if (fd < 0) {
       this.#fail(fd)
       return
@@ -178,6 +180,8 @@ export interface VsockListenOptions {
   port?: number
   /** Connections that may wait to be accepted. */
   backlog?: number
+  /** What each peer may send before it is read; the kernel's own by default, 256 KiB. */
+  bufferBytes?: number
 }
 
 /** Events of a VsockServer, with their arguments. */
@@ -231,12 +235,12 @@ export class VsockServer extends EventEmitter<VsockServerEvents> {
    * ERR_CPU_VSOCK_ADDRESS.
    */
   listen(options: VsockListenOptions, onListening?: () => void): this {
-    const { cid = VMADDR_CID_ANY, port = VMADDR_PORT_ANY, backlog = 511 } = options
+    const { cid = VMADDR_CID_ANY, port = VMADDR_PORT_ANY, backlog = 511, bufferBytes = 0 } = options
     checkVsockAddress({ cid, port })
     if (this.#poll)
       throw new CpuError('ERR_CPU_VSOCK_LISTENING', `listens already on ${nameOf(this.#address!)}`)
     if (onListening) this.once('listening', onListening)
-    const result = this.#open(cid, port, backlog)
+    const result = this.#open(cid, port, backlog, bufferBytes)
     process.nextTick(() => {
       if (result < 0) this.emit('error', systemError(result, 'listen', nameOf({ cid, port })))
       else if (this.#poll) this.emit('listening')
@@ -244,8 +248,8 @@ export class VsockServer extends EventEmitter<VsockServerEvents> {
     return this
   }
 
-  #open(cid: number, port: number, backlog: number): number {
-    const fd = binding.vsockListen(cid, port, backlog)
+  #open(cid: number, port: number, backlog: number, bufferBytes: number): number {
+    const fd = binding.vsockListen(cid, port, backlog, bufferBytes)
     if (fd < 0) return fd
     const poll = new binding.Poll()
     const result = poll.open(
