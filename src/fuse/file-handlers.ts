@@ -16,6 +16,7 @@ import {
   lockType,
   O_APPEND,
   openReply,
+  portableOpenFlags,
   releaseUnlocksFlock,
   replyHeaderSize,
   writeFromCache,
@@ -68,7 +69,7 @@ export const fileHandlers: Handlers<
     if (directory === undefined) return failure.ESTALE
     if (!handles.hasRoom) return failure.ENFILE
     session.validity(directory)
-    const file = tree.create(directory, name, flags, mode & 0o7777)
+    const file = tree.create(directory, name, portableOpenFlags(flags), mode & 0o7777)
     if (typeof file === 'number') return file
     const to = reply.body(entrySize + openSize)
     tree.retain(file.node)
@@ -181,7 +182,7 @@ function open(
   const node = session.nodes.get(nodeid)
   if (node === undefined) return failure.ESTALE
   if (!session.handles.hasRoom) return failure.ENFILE
-  const file = session.tree.open(node, flags)
+  const file = session.tree.open(node, portableOpenFlags(flags))
   if (typeof file === 'number') return file
   putOpened(session, file, flags, cacheFlags, reply.body(openSize))
   return reply.end(openSize)

@@ -76,5 +76,17 @@ export const lockType = { read: 0, write: 1, unlock: 2 } as const
 /** OFFSET_MAX of the kernel: the end of a lock that has none. */
 export const lockToEnd = 0x7fff_ffff_ffff_ffffn
 
-/** Open flags of Linux on x86 and arm64 that come with OPEN, CREATE and WRITE. */
+/** Of open flags, those that are the same numbers for every kernel; on x86 and ARM, O_DIRECT and O_DIRECTORY are not. */
 export const O_APPEND = 0o2000
+const O_ACCMODE = 0o3
+const O_EXCL = 0o200
+const O_TRUNC = 0o1000
+const O_SYNC = 0o4010000 // O_DSYNC is one of its bits
+
+/**
+ * What a server has to heed of the flags of OPEN and CREATE, which are those of the kernel's own architecture. The rest the
+ * kernel sees to before it asks.
+ */
+export function portableOpenFlags(flags: number): number {
+  return flags & (O_ACCMODE | O_EXCL | O_TRUNC | O_APPEND | O_SYNC)
+}
