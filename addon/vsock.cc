@@ -1,9 +1,10 @@
 // AF_VSOCK sockets (vsock(7), linux/vm_sockets.h) and readiness of the descriptors that libuv has no stream
 // for yet: sockets that connect or listen.
 #include <fcntl.h>
-#include <linux/vm_sockets.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+// Older ones do not name what they need of sys/socket.h.
+#include <linux/vm_sockets.h>
 #include <sys/time.h>
 #include <unistd.h>
 
