@@ -6,6 +6,7 @@ import type { GuestConfig } from '../src/cpud/guest-config.js'
 import { GUEST_CONFIG_PATH } from '../src/cpud/guest-config.js'
 import { quoteLine } from '../src/ssh/quote.js'
 import { type Address, DEFAULT_PORT } from '../src/transport/address.js'
+import { qemuProgram } from './architecture.js'
 import { consoleTail, panicLine } from './console-log.js'
 import { type ControlLine, openControlLine } from './control-line.js'
 import { startDaemon } from './daemon-process.js'
@@ -20,7 +21,6 @@ import {
 } from './machine-directory.js'
 import { type MachineEnd, machineEnd } from './machine-end.js'
 import { MachineError, type MachineErrorCode } from './machine-error.js'
-import { QEMU } from './probe.js'
 import type { Images, MachineOptions, Settings } from './settings.js'
 import { shareSocket, startVirtiofsd, type Virtiofsd } from './virtiofsd.js'
 
@@ -48,7 +48,8 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   for (const path of [files.console, files.consoleSocket, files.qemuLog, files.control, files.initrd])
     rmSync(path, { force: true })
   const addresses = machineAddresses(attempt)
-  writeSshFiles(directory, keys, addresses)
+  const { architecture } = settings.kernel
+  writeSshFiles(directory, keys, addresses, architecture)
 
   let state: MachineState = { ...attempt.state, cid: attempt.cid, tcpPort: attempt.tcpPort, virtiofsd: [] }
   const save = (change: Partial<MachineState>) => {
@@ -64,10 +65,11 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   const parts = machineDevices(attempt)
   await machineImage(attempt.images.baseImage, await guestFiles(attempt, parts), files.initrd)
   const args = qemuArguments(attempt, parts)
-  writeFileSync(files.qemuLog, `${quoteLine([QEMU, ...args])}\n`, { mode: 0o600 })
+  const command = qemuProgram(architecture)
+  writeFileSync(files.qemuLog, `${quoteLine([command, ...args])}\n`, { mode: 0o600 })
   options.signal?.throwIfAborted()
   const detached = isDetached(options)
-  const qemu = await startDaemon({ command: QEMU, args, logFile: files.qemuLog, detached })
+  const qemu = await startDaemon({ command, args, logFile: files.qemuLog, detached })
   save({ qemu: qemu.identity })
   const ended = machineEnd(directory, qemu, virtiofsds)
   await awaitReady(attempt, ended)
@@ -105,12 +107,12 @@ function machineDevices({
   tcpPort,
 }: Omit<AttemptOptions, 'keys' | 'state'>): devices.Device[] {
   const files = machineFiles(directory)
-  const { memoryMiB, cpus } = settings
+  const { machine, memoryMiB, cpus, kernel } = settings
   return [
-    devices.board({ memoryMiB, cpus, sharedMemory: settings.shares.length > 0 }),
-    devices.acceleration(settings.accelerator),
-    devices.serialConsole({ log: files.console, socket: files.consoleSocket }),
-    devices.controlLine(files.control),
+    devices.board({ machine, memoryMiB, cpus, sharedMemory: settings.shares.length > 0 }),
+    devices.acceleration(settings.accelerator, kernel.architecture),
+    devices.serialConsole({ machine, log: files.console, socket: files.consoleSocket }),
+    devices.controlLine(files.control, machine),
     devices.monitor(files.monitor),
     cid === undefined ? devices.vsockLoopback() : devices.vsock({ cid }),
     ...(tcpPort === undefined ? [] : [devices.userNetwork({ hostPort: tcpPort, guestPort: DEFAULT_PORT })]),
@@ -146,7 +148,7 @@ async function guestFiles(
       ...(listensOnVsock ? [{ net: 'vsock', port: DEFAULT_PORT } as const] : []),
     ],
     modules: modules.map(({ name }) => guestModulePath(kernel.release, name)),
-    control: devices.CONTROL_DEVICE,
+    control: devices.controlDevice(settings.machine),
     ...(tcpPort === undefined ? {} : { network: devices.USER_NETWORK }),
   }
   return { [GUEST_CONFIG_PATH]: JSON.stringify(config), ...(await furtherModules(kernel, tree, modules)) }

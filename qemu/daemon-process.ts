@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { CpuError } from '../src/errors.js'
+import { ARCHITECTURES, platforms, qemuProgram } from './architecture.js'
 import { identifyProcess, type ProcessIdentity } from './process-identity.js'
 
 export interface DaemonOptions {
@@ -59,12 +60,13 @@ async function started(child: ChildProcess, command: string): Promise<void> {
     await once(child, 'spawn')
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    const guest = ARCHITECTURES.find(name => qemuProgram(name) === command)
     throw new CpuError(
       'ERR_CPU_VM_SPAWN',
       missing ? `no ${command} on this machine` : `cannot start ${command}`,
       {
         cause: error,
-        remedy: command.includes('qemu-system') ? 'apt-get install qemu-system-x86' : undefined,
+        remedy: guest && `apt-get install ${platforms[guest].qemuPackage}`,
       },
     )
   }

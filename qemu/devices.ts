@@ -1,6 +1,7 @@
 // Each part of a machine as a small value: its QEMU arguments, what the kernel's command line gets for it, and
 // the modules the guest loads for it. `commandLine` puts them together; no process is started here.
 
+import type { Architecture } from './architecture.js'
 import type { Disk } from './disk.js'
 
 export interface Device {
@@ -11,8 +12,28 @@ export interface Device {
 
 export type Accelerator = 'kvm' | 'tcg'
 
-/** QEMU for x86_64 and what every machine has. `sharedMemory` is what vhost-user devices need. */
-export function board(options: { memoryMiB: number; cpus: number; sharedMemory: boolean }): Device {
+/** QEMU's machines that guests of ours are: `q35` and `microvm` are for x86_64, `virt` is for aarch64. */
+export type MachineType = 'q35' | 'microvm' | 'virt'
+
+const MACHINES: Readonly<Record<MachineType, string>> = {
+  q35: 'q35,hpet=off,smbus=off,sata=off',
+  // Its devices are those of the others only with PCI.
+  microvm: 'microvm,pcie=on,rtc=on',
+  // The older interrupt controller is for eight processors.
+  virt: 'virt,gic-version=3',
+}
+
+export interface BoardOptions {
+  /** By default `q35`. */
+  readonly machine?: MachineType
+  readonly memoryMiB: number
+  readonly cpus: number
+  /** What vhost-user devices need. */
+  readonly sharedMemory: boolean
+}
+
+/** What every machine has. */
+export function board(options: BoardOptions): Device {
   const memory = options.sharedMemory
     ? ['-object', `memory-backend-memfd,id=memory,size=${options.memoryMiB}M,share=on`]
     : []
@@ -25,7 +46,7 @@ export function board(options: { memoryMiB: number; cpus: number; sharedMemory: 
       ...memory,
       ...[
         '-machine',
-        `q35,hpet=off,smbus=off,sata=off${options.sharedMemory ? ',memory-backend=memory' : ''}`,
+        MACHINES[options.machine ?? 'q35'] + (options.sharedMemory ? ',memory-backend=memory' : ''),
       ],
       ...['-m', `${options.memoryMiB}M`],
       ...['-smp', `${options.cpus}`],
@@ -34,11 +55,14 @@ export function board(options: { memoryMiB: number; cpus: number; sharedMemory: 
   }
 }
 
-/** `-cpu host` needs KVM; TCG's `max` has AMD's SVM, so that a guest may have guests. */
-export function acceleration(accelerator: Accelerator): Device {
-  return accelerator === 'kvm'
-    ? { qemu: ['-accel', 'kvm', '-cpu', 'host'] }
-    : { qemu: ['-accel', 'tcg,thread=multi', '-cpu', 'max'] }
+/**
+ * `-cpu host` needs KVM; TCG's `max` has AMD's SVM, so that a guest may have guests. ARM's pointer authentication takes
+ * half of an emulated guest's time unless it is a simple hash.
+ */
+export function acceleration(accelerator: Accelerator, architecture: Architecture = 'x86_64'): Device {
+  if (accelerator === 'kvm') return { qemu: ['-accel', 'kvm', '-cpu', 'host'] }
+  const processor = architecture === 'aarch64' ? 'max,pauth-impdef=on' : 'max'
+  return { qemu: ['-accel', 'tcg,thread=multi', '-cpu', processor] }
 }
 
 /** What a guest needs for guests of its own. */
@@ -59,24 +83,39 @@ export function boot(options: { image: string; initrd: string; append?: string |
   }
 }
 
-/** ttyS0: the kernel's console, kept in a file, and open to one who attaches to the socket. */
-export function serialConsole(options: { log: string; socket: string }): Device {
+/** The board's first serial line: the kernel's console, kept in a file, and open to one who attaches to the socket. */
+export function serialConsole(options: { machine?: MachineType; log: string; socket: string }): Device {
   const chardev = `${listener('console', options.socket)},logfile=${quoted(options.log)}`
-  return { qemu: ['-chardev', chardev, '-serial', 'chardev:console'], append: ['console=ttyS0'] }
+  const tty = options.machine === 'virt' ? 'ttyAMA0' : 'ttyS0'
+  return { qemu: ['-chardev', chardev, '-serial', 'chardev:console'], append: [`console=${tty}`] }
 }
 
-/** ttyS1: the line on which the guest says that it is ready. QEMU starts when someone is there to hear it. */
-export function controlLine(path: string): Device {
+/**
+ * Another serial line, on which the guest says that it is ready. QEMU starts when someone is there to hear it. It is of a
+ * kind for which no kernel needs a module.
+ */
+export function controlLine(path: string, machine: MachineType = 'q35'): Device {
   return {
     qemu: [
       ...['-chardev', `socket,id=control,path=${quoted(path)},server=on,wait=on`],
-      ...['-serial', 'chardev:control'],
+      ...CONTROL_LINES[machine].qemu,
     ],
   }
 }
 
+/** Only a q35 has room for a second line of its own. */
+const CONTROL_LINES: Readonly<
+  Record<MachineType, { readonly qemu: readonly string[]; readonly tty: string }>
+> = {
+  q35: { qemu: ['-serial', 'chardev:control'], tty: '/dev/ttyS1' },
+  microvm: { qemu: ['-device', 'isa-serial,chardev=control,index=1'], tty: '/dev/ttyS1' },
+  virt: { qemu: ['-device', 'pci-serial,chardev=control'], tty: '/dev/ttyS0' },
+}
+
 /** The name under which cpud opens the control line. */
-export const CONTROL_DEVICE = '/dev/ttyS1'
+export function controlDevice(machine: MachineType): string {
+  return CONTROL_LINES[machine].tty
+}
 
 /** QEMU's own control protocol, on a unix socket. */
 export function monitor(path: string): Device {

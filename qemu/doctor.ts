@@ -1,7 +1,16 @@
 // What this machine can do for virtual machines, each line with its remedy.
 
+import {
+  ARCHITECTURES,
+  type Architecture,
+  isForeign,
+  ownArchitecture,
+  platforms,
+  qemuProgram,
+} from './architecture.js'
 import { kvmRemedy, vsockRemedy } from './device-access.js'
 import * as host from './doctor-host.js'
+import { missingCompiler } from './foreign-parts.js'
 import { bootKernels, cachedKernels, kernelCache } from './kernel-search.js'
 import { probeKvm, probeVhostVsock, probeVirtiofsd, qemuVersion } from './probe.js'
 
@@ -29,6 +38,7 @@ export async function examine(): Promise<Finding[]> {
     await host.cacheSpace(),
     await host.machineSpace(),
     await kernels(),
+    ...(await Promise.all(ARCHITECTURES.filter(isForeign).map(foreignGuests))),
     await host.apt(),
     host.tools(),
     host.sshKeys(),
@@ -80,7 +90,7 @@ async function virtiofsd(): Promise<Finding> {
 
 async function kernels(): Promise<Finding> {
   const line = { subject: 'kernel', required: true }
-  const releases = (await cachedKernels()).map(({ release }) => release)
+  const releases = (await cachedKernels(ownArchitecture())).map(({ release }) => release)
   if (releases.length > 0) return { ...line, works: true, text: `in the cache: ${releases.join(', ')}` }
   const [installed] = await bootKernels(() => undefined)
   const own = installed === undefined ? '' : `; or use this machine's own: -kernel ${installed.release}`
@@ -90,4 +100,23 @@ async function kernels(): Promise<Finding> {
     text: `none in ${kernelCache()}`,
     remedy: `cpu-vm kernel -fetch amd64${own}`,
   }
+}
+
+/** What `-arch` takes. */
+async function foreignGuests(architecture: Architecture): Promise<Finding> {
+  const { qemuPackage, debian } = platforms[architecture]
+  const fail = (text: string, remedy: string): Finding => ({
+    subject: architecture,
+    works: false,
+    text,
+    remedy: `${remedy}; until then there are no guests of ${architecture}`,
+  })
+  const version = await qemuVersion(qemuProgram(architecture))
+  const packages = [version === undefined ? qemuPackage : undefined, missingCompiler(architecture)]
+  const missing = packages.filter(name => name !== undefined)
+  if (missing.length > 0)
+    return fail(`${missing.join(', ')}: not installed`, `apt-get install ${missing.join(' ')}`)
+  const releases = (await cachedKernels(architecture)).map(({ release }) => release)
+  if (releases.length === 0) return fail('no kernel for it', `cpu-vm kernel -fetch ${debian}`)
+  return { subject: architecture, works: true, text: `QEMU ${version}, emulated; ${releases.join(', ')}` }
 }

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { runtimeDirectory } from '../src/runtime-directory.js'
 import { quoteLine } from '../src/ssh/quote.js'
 import { freeCid, freePort } from './addresses.js'
+import { qemuProgram } from './architecture.js'
 import { qemuArguments } from './boot-attempt.js'
 import { machineFiles } from './machine-directory.js'
-import { QEMU } from './probe.js'
 import { decide, type MachineOptions } from './settings.js'
 import { shareSocket, virtiofsdCommand } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
@@ -27,5 +27,5 @@ export async function describeMachine(options: MachineOptions): Promise<string> 
   const cid = settings.vsock ? freeCid() : undefined
   const tcpPort = settings.tcp ? await freePort() : undefined
   const qemu = qemuArguments({ directory, settings, images, options, cid, tcpPort })
-  return `${[...shares, quoteLine([QEMU, ...qemu])].join('\n')}\n`
+  return `${[...shares, quoteLine([qemuProgram(settings.kernel.architecture), ...qemu])].join('\n')}\n`
 }

@@ -22,6 +22,12 @@ export function isElf64(data: Buffer): boolean {
   )
 }
 
+/** e_machine: for which processors it is. */
+export function elfMachine(data: Buffer): number {
+  requireElf(data)
+  return data.readUInt16LE(0x12)
+}
+
 /** The section's bytes as a view, or undefined. Throws CpuError ERR_CPU_VM_ELF for what is no ELF file. */
 export function elfSection(data: Buffer, name: string): Buffer | undefined {
   requireElf(data)

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { defineFlags, type FlagValues } from '../src/cli/flags.js'
 import { UsageError } from '../src/errors.js'
 import { FSTAB_VARIABLE } from '../src/ssh/exec-request.js'
+import { ARCHITECTURES } from './architecture.js'
 import { parseDisk } from './disk.js'
 import type { MachineOptions, ShareOptions } from './settings.js'
 import { SHARE_CACHES } from './virtiofsd.js'
@@ -16,11 +17,16 @@ const COMMON = defineFlags({
 })
 
 const KERNEL = defineFlags({
+  arch: {
+    kind: 'string',
+    choices: ARCHITECTURES,
+    help: "the guest's processor (default: that of the kernel that is named, else this machine's)",
+  },
   kernel: {
     kind: 'string',
     placeholder: 'FILE',
     located: locateKernel,
-    help: 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows (default: the newest Debian kernel in the cache)',
+    help: 'bzImage, arm64 Image or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows (default: the newest Debian kernel in the cache)',
   },
   modules: {
     kind: 'string',
@@ -45,6 +51,11 @@ const MACHINE = defineFlags({
     help: 'name of the machine (default: one that is free)',
   },
   ...KERNEL,
+  machine: {
+    kind: 'string',
+    choices: ['q35', 'microvm', 'virt'],
+    help: "QEMU's board (default: q35, and virt for aarch64); microvm boots sooner, and needs KVM",
+  },
   append: { kind: 'string', placeholder: 'TEXT', help: "more of the kernel's command line" },
   memory: { kind: 'integer', placeholder: 'MIB', min: 384, help: 'memory (default 1024, nested 2048)' },
   cpus: { kind: 'integer', placeholder: 'N', min: 1, max: 255, help: 'processors (default 2, emulated 1)' },
@@ -205,7 +216,7 @@ export const KERNEL_FLAGS = defineFlags({
   fetch: {
     kind: 'string',
     placeholder: 'PACKAGE',
-    help: 'download a Debian kernel into the cache, unless it is there: the newest amd64, cloud-amd64, backports/amd64 or backports/cloud-amd64, or a package, linux-image-RELEASE or linux-image-RELEASE=VERSION',
+    help: 'download a Debian kernel into the cache, unless it is there: the newest amd64, cloud-amd64, arm64, backports/amd64, backports/cloud-amd64 or backports/arm64, or a package, linux-image-RELEASE or linux-image-RELEASE=VERSION',
   },
   ...JSON_FLAG,
   ...COMMON,
@@ -239,6 +250,8 @@ export function machineOptions(values: FlagValues<typeof MACHINE>): MachineOptio
   return {
     name: values.name,
     kernel: values.kernel,
+    arch: values.arch,
+    machine: values.machine,
     modules: values.modules,
     extraModules: values.module,
     append: values.append,

@@ -14,10 +14,10 @@ import { fileURLToPath } from 'node:url'
 import { CpuError } from '../src/errors.js'
 import { cacheDirectory, cachedFile, pruneCache } from './cache.js'
 import { type CpioEntry, cpio, parentDirectories } from './cpio.js'
+import { type GuestParts, guestParts } from './guest-parts.js'
 import type { Kernel } from './kernel.js'
-import { sharedLibraries } from './libraries.js'
 import { BASE_MODULES, type ModuleFile, ModuleTree, modulesDep, readModule } from './modules.js'
-import { withoutDebugInformation, withStripped } from './strip.js'
+import { withoutDebugInformation } from './strip.js'
 import { writeError } from './write-error.js'
 
 /** Increased whenever the same inputs give another image. */
@@ -83,6 +83,8 @@ export interface ImageOptions {
   readonly tree?: ModuleTree | undefined
   readonly bundle?: string
   readonly signal?: AbortSignal | undefined
+  /** What is fetched or built for it, which may take its time; one line each. */
+  readonly onProgress?: ((line: string) => void) | undefined
 }
 
 /** Path of the base image of a kernel, built unless it is in the cache. */
@@ -91,27 +93,23 @@ export async function baseImage({
   tree = new ModuleTree(kernel.modulesDirectory),
   bundle = bundleDirectory(),
   signal,
+  onProgress,
 }: ImageOptions): Promise<string> {
-  const node = await realpath(process.execPath)
-  const native = guestFiles(bundle).filter(path => path.endsWith('.node'))
-  const libraries = await sharedLibraries([node, ...native])
+  const parts = await guestParts(kernel.architecture, guestFiles(bundle), { signal, onProgress })
   const { files: modules } = await tree.plan(BASE_MODULES)
   const lists = moduleLists(kernel.release, modules, tree)
-  const large = [node, ...libraries, ...modules.map(({ path }) => path)]
+  const large = [...parts.inputs, ...modules.map(({ path }) => path)]
   const directory = join(cacheDirectory(), 'images')
-  const image = await cachedFile(
-    join(directory, await imageKey(large, guestFiles(bundle), lists)),
-    async temporary => {
-      signal?.throwIfAborted()
-      await withStripped(node, async stripped => {
-        const files = { ...lists, ...(await moduleFiles(kernel.release, modules)) }
-        const entries = await baseEntries({ node: stripped, libraries, bundle: guestFiles(bundle), files })
-        await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
-          ...(signal === undefined ? {} : { signal }),
-        })
+  const image = await cachedFile(join(directory, await imageKey(large, parts, lists)), async temporary => {
+    signal?.throwIfAborted()
+    await parts.withNode(async node => {
+      const files = { ...lists, ...(await moduleFiles(kernel.release, modules)) }
+      const entries = await baseEntries(node, parts, files)
+      await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
+        ...(signal === undefined ? {} : { signal }),
       })
-    },
-  )
+    })
+  })
   await pruneCache(directory, KEEP)
   return image
 }
@@ -182,15 +180,8 @@ async function appendFiles(target: string, files: GuestFiles): Promise<void> {
   }
 }
 
-interface BaseParts {
-  readonly node: string
-  readonly libraries: readonly string[]
-  readonly bundle: readonly string[]
-  readonly files: GuestFiles
-}
-
 /** Everything in the base image, in its order. */
-async function baseEntries({ node, libraries, bundle, files }: BaseParts): Promise<CpioEntry[]> {
+async function baseEntries(node: string, parts: GuestParts, files: GuestFiles): Promise<CpioEntry[]> {
   const entries: CpioEntry[] = DIRECTORIES.map(path => ({ type: 'directory', path }))
   entries.push({ type: 'directory', path: 'tmp', mode: 0o1777 })
   // Before PID 1 has mounted devtmpfs there is nothing else in /dev.
@@ -199,27 +190,29 @@ async function baseEntries({ node, libraries, bundle, files }: BaseParts): Promi
   const known = new Set(DIRECTORIES)
   const add = (entry: CpioEntry) => entries.push(...parentDirectories(entry.path, known), entry)
   for (const [path, data] of Object.entries({ ...TEXT_FILES, ...files })) add({ type: 'file', path, data })
-  for (const path of libraries) add({ type: 'copy', path, from: await realpath(path), mode: 0o755 })
+  for (const [path, from] of Object.entries(parts.libraries))
+    add({ type: 'copy', path, from: await realpath(from), mode: 0o755 })
   add({ type: 'copy', path: 'cpu-harness/node', from: node, mode: 0o755 })
-  for (const from of bundle) add({ type: 'copy', path: `cpu-harness/${basename(from)}`, from })
+  for (const from of parts.bundle) add({ type: 'copy', path: `cpu-harness/${basename(from)}`, from })
   add({ type: 'file', path: 'init', data: INIT, mode: 0o755 })
+  for (const entry of parts.programs) add(entry)
   return entries
 }
 
 /** Names the image: small inputs by content, large ones by what stat says of them. */
 async function imageKey(
   large: readonly string[],
-  small: readonly string[],
+  { bundle, programs }: GuestParts,
   lists: GuestFiles,
 ): Promise<string> {
-  const texts = JSON.stringify([DIRECTORIES, TEXT_FILES, lists])
+  const texts = JSON.stringify([DIRECTORIES, TEXT_FILES, lists, programs.map(({ path }) => path)])
   const hash = createHash('sha256').update(`${LAYOUT}${INIT}${texts}`)
   for (const path of large) {
     const { size, mtimeMs } = statSync(path)
     // Not the directory: the same file may be seen from a guest under another name.
     hash.update(`${basename(path)} ${size} ${mtimeMs}\n`)
   }
-  for (const path of small) {
+  for (const path of bundle) {
     hash.update(`${basename(path)}\n`)
     await pipeline(createReadStream(path), hash, { end: false })
   }

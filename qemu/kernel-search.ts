@@ -3,20 +3,24 @@
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { CpuError } from '../src/errors.js'
+import { CpuError, UsageError } from '../src/errors.js'
 import { nearestName } from '../src/nearest-name.js'
+import { type Architecture, ownArchitecture, platforms } from './architecture.js'
 import { cacheDirectory } from './cache.js'
 import { describeKernel, imageIn, type Kernel } from './kernel.js'
 import { buildDirectory, isFile } from './kernel-config.js'
+import { kernelArchitecture } from './vmlinux.js'
 
 export interface KernelChoice {
   /**
-   * A bzImage or vmlinux, the directory in which one was built, or a release that is in the cache or in /boot; by default
+   * A bzImage, Image or vmlinux, the directory in which one was built, or a release that is in the cache or in /boot; by default
    * the best of the cache.
    */
   readonly kernel?: string | undefined
   /** Its lib/modules/RELEASE; by default looked for around the kernel. */
   readonly modules?: string | undefined
+  /** For which it must be; by default whatever is named, and of the cache one for this machine's. */
+  readonly arch?: Architecture | undefined
 }
 
 /** Who is told of a kernel that is passed over, and why. */
@@ -28,13 +32,22 @@ export function kernelCache(): string {
 }
 
 /**
- * The kernel to boot. Throws CpuError ERR_CPU_VM_KERNEL_MISSING (no such one, or none in the cache),
+ * The kernel to boot. Throws UsageError for one of another architecture, and CpuError ERR_CPU_VM_KERNEL_MISSING (no such one, or none in the cache),
  * ERR_CPU_VM_KERNEL_INVALID (the file is no kernel) or ERR_CPU_VM_MODULES_MISSING.
  */
-export async function findKernel({ kernel, modules }: KernelChoice = {}): Promise<Kernel> {
-  if (kernel !== undefined && isPath(kernel)) return describeKernel(kernel, modules)
-  const found = kernel === undefined ? await bestKernel() : await kernelOfRelease(kernel)
-  return modules === undefined ? found : describeKernel(found.image, modules)
+export async function findKernel({ kernel, modules, arch }: KernelChoice = {}): Promise<Kernel> {
+  if (kernel !== undefined && isPath(kernel))
+    return checkArchitecture(await describeKernel(kernel, modules), arch)
+  const found = kernel === undefined ? await bestKernel(arch) : await kernelOfRelease(kernel)
+  return checkArchitecture(modules === undefined ? found : await describeKernel(found.image, modules), arch)
+}
+
+function checkArchitecture(kernel: Kernel, wanted: Architecture | undefined): Kernel {
+  if (wanted === undefined || kernel.architecture === wanted) return kernel
+  throw new UsageError(
+    `kernel ${kernel.image} is for ${kernel.architecture}, and -arch ${wanted} asks for another`,
+    'leave one of them out',
+  )
 }
 
 /** A directory that is named like a release is most likely the one of its modules. */
@@ -42,11 +55,12 @@ function isPath(name: string): boolean {
   return name.includes('/') || isFile(name) || imageIn(name) !== undefined
 }
 
-async function bestKernel(): Promise<Kernel> {
-  const best = (await cachedKernels()).sort(compareKernels).at(0)
+async function bestKernel(architecture = ownArchitecture()): Promise<Kernel> {
+  const best = (await cachedKernels(architecture)).sort(compareKernels).at(0)
   if (best !== undefined) return best
-  throw new CpuError('ERR_CPU_VM_KERNEL_MISSING', `no kernel in ${kernelCache()}`, {
-    remedy: 'fetch one with: cpu-vm kernel -fetch amd64; or name one with -kernel',
+  const which = architecture === ownArchitecture() ? '' : ` for ${architecture}`
+  throw new CpuError('ERR_CPU_VM_KERNEL_MISSING', `no kernel${which} in ${kernelCache()}`, {
+    remedy: `fetch one with: cpu-vm kernel -fetch ${platforms[architecture].debian}; or name one with -kernel`,
   })
 }
 
@@ -66,13 +80,16 @@ async function kernelOfRelease(name: string): Promise<Kernel> {
   )
 }
 
-/** The kernels of all unpacked packages. */
-export async function cachedKernels(): Promise<Kernel[]> {
+/** The kernels of all unpacked packages, or of those for one architecture. */
+export async function cachedKernels(architecture?: Architecture): Promise<Kernel[]> {
   const kernels: Kernel[] = []
   for (const entry of (await readdir(kernelCache()).catch(() => [])).sort()) {
     if (entry.startsWith('.')) continue
     const image = await packagedImage(join(kernelCache(), entry))
-    if (image !== undefined) kernels.push(await describeKernel(image))
+    if (image === undefined) continue
+    // To describe one that is not compressed takes reading all of it.
+    if (architecture !== undefined && (await kernelArchitecture(image)) !== architecture) continue
+    kernels.push(await describeKernel(image))
   }
   return kernels
 }

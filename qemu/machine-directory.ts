@@ -4,9 +4,11 @@
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { CpuError, UsageError } from '../src/errors.js'
+import { NAMESPACE_VARIABLE } from '../src/namespace/parse-namespace.js'
 import { machineDirectories, openRuntimeDirectory, runtimeDirectory } from '../src/runtime-directory.js'
 import { generateKey } from '../src/ssh/generate-key.js'
 import { type Address, knownHostsName } from '../src/transport/address.js'
+import { isForeign, ownArchitecture } from './architecture.js'
 import type { Accelerator } from './devices.js'
 import { endProcesses, identifyProcess, isAlive, type ProcessIdentity } from './process-identity.js'
 import { writeError } from './write-error.js'
@@ -197,19 +199,31 @@ export function generateKeys(name: string): MachineKeys {
 }
 
 /** Writes key, known_hosts and ssh_config, so that the client needs to know nothing but the name. */
-export function writeSshFiles(directory: string, keys: MachineKeys, addresses: readonly Address[]): void {
+export function writeSshFiles(
+  directory: string,
+  keys: MachineKeys,
+  addresses: readonly Address[],
+  architecture = ownArchitecture(),
+): void {
   const files = machineFiles(directory)
   writeFileSync(files.clientKey, keys.clientKey, { mode: 0o600 })
   writeFileSync(files.knownHosts, knownHosts(keys, addresses), { mode: 0o600 })
-  writeFileSync(files.sshConfig, sshConfig(directory, addresses), { mode: 0o600 })
+  writeFileSync(files.sshConfig, sshConfig(directory, addresses, architecture), { mode: 0o600 })
 }
 
 function knownHosts(keys: MachineKeys, addresses: readonly Address[]): string {
   return addresses.map(address => `${knownHostsName(address)} ${keys.hostPublicKey.trim()}\n`).join('')
 }
 
+/** Where the user's programs do not run, his shell among them: what of his is of use there. */
+const FOREIGN_VARIABLES = `${NAMESPACE_VARIABLE}=/home SHELL=/bin/sh`
+
 /** ssh_config(5). The first address is the one that the name stands for. */
-export function sshConfig(directory: string, addresses: readonly Address[]): string {
+export function sshConfig(
+  directory: string,
+  addresses: readonly Address[],
+  architecture = ownArchitecture(),
+): string {
   const files = machineFiles(directory)
   const common = [
     'User root',
@@ -219,6 +233,7 @@ export function sshConfig(directory: string, addresses: readonly Address[]): str
     'ProxyJump none',
     `UserKnownHostsFile ${files.knownHosts}`,
     'StrictHostKeyChecking yes',
+    ...(isForeign(architecture) ? [`SetEnv ${FOREIGN_VARIABLES}`] : []),
   ]
   const blocks = addresses.flatMap((address, index) => {
     if (address.net !== 'vsock' && address.net !== 'tcp') return []

@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { panicLine } from './console-log.js'
 import { type Daemon, lastLine } from './daemon-process.js'
 import { machineFiles } from './machine-directory.js'
-import { QEMU } from './probe.js'
 import type { Virtiofsd } from './virtiofsd.js'
 
 export interface MachineEnd {
@@ -39,7 +38,7 @@ function describeEnd(directory: string, { code, signal }: Awaited<Daemon['ended'
   const panic = panicLine(files.console)
   if (panic !== undefined) return { kind: 'panic', message: `the guest's kernel panicked: ${panic}` }
   if (signal !== null) return { kind: 'qemu', message: `QEMU was killed by ${signal}` }
-  const said = lastLine(files.qemuLog, / info: /)?.replace(`${QEMU}: `, '')
+  const said = lastLine(files.qemuLog, / info: /)?.replace(/^qemu-system-\w+: /, '')
   if (code !== 0) return { kind: 'qemu', message: `QEMU ended with exit code ${code}: ${said}` }
   return { kind: 'off', message: 'the guest switched itself off or was reset' }
 }

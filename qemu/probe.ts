@@ -73,8 +73,8 @@ export async function probeVirtiofsd(
 }
 
 /** The version of QEMU, such as `7.2.22`; undefined when it is not installed. */
-export async function qemuVersion(): Promise<string | undefined> {
-  const { stdout, failed } = await execa(QEMU, ['--version'], { reject: false, timeout: 10_000 })
+export async function qemuVersion(program = QEMU): Promise<string | undefined> {
+  const { stdout, failed } = await execa(program, ['--version'], { reject: false, timeout: 10_000 })
   return failed ? undefined : /version (\S+)/.exec(stdout)?.[1]
 }
 

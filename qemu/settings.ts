@@ -4,8 +4,9 @@
 import { realpath, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { CpuError, UsageError } from '../src/errors.js'
+import { type Architecture, isForeign } from './architecture.js'
 import { kvmRemedy, vsockRemedy } from './device-access.js'
-import type { Accelerator, Device } from './devices.js'
+import type { Accelerator, Device, MachineType } from './devices.js'
 import type { Disk } from './disk.js'
 import { baseImage } from './image.js'
 import type { Kernel } from './kernel.js'
@@ -19,8 +20,12 @@ import { bootImage } from './vmlinux.js'
 export interface MachineOptions {
   /** By default one that is free. */
   readonly name?: string | undefined
-  /** bzImage or vmlinux, the directory where one was built, or a release; by default the best in the cache. */
+  /** bzImage, Image or vmlinux, the directory where one was built, or a release; by default the best in the cache. */
   readonly kernel?: string | undefined
+  /** By default that of the kernel that is named, else this machine's. */
+  readonly arch?: Architecture | undefined
+  /** By default `q35` for x86_64, and `virt` for aarch64. */
+  readonly machine?: MachineType | undefined
   /** lib/modules/RELEASE; by default looked for around the kernel. */
   readonly modules?: string | undefined
   /** Names of kernel modules that the guest loads besides those that its devices need. */
@@ -73,6 +78,7 @@ export interface ShareOptions {
 /** Options with everything decided. */
 export interface Settings {
   readonly kernel: Kernel
+  readonly machine: MachineType
   readonly tree: ModuleTree
   readonly append: string | undefined
   readonly memoryMiB: number
@@ -108,15 +114,19 @@ export interface Images {
 export async function decide(options: MachineOptions): Promise<Settings> {
   const say = options.onMessage ?? (() => undefined)
   const kernel = await findKernel(options)
-  const accelerator = await chooseAccelerator(options.accel ?? 'auto', say)
+  const accelerator = await chooseAccelerator(options.accel ?? 'auto', kernel.architecture, say)
+  const machine = chooseMachine(options.machine, kernel.architecture, accelerator)
   const { vsock, tcp } = chooseNetwork(options.net ?? 'auto', kernel, say)
   const shares = await checkShares(options, kernel)
   const nested = options.nested ?? false
+  if (nested && kernel.architecture !== 'x86_64')
+    throw new UsageError(`-nested is for guests of x86_64, and this one is ${kernel.architecture}`)
   warnOfLimits(kernel, nested, say)
   const tree = new ModuleTree(kernel.modulesDirectory)
   requireModules(options.extraModules ?? [], kernel, tree)
   return {
     kernel,
+    machine,
     tree,
     append: options.append,
     memoryMiB: options.memoryMiB ?? (nested ? NESTED_MEMORY_MIB : MEMORY_MIB),
@@ -128,7 +138,8 @@ export async function decide(options: MachineOptions): Promise<Settings> {
     vsock,
     tcp,
     accelerator,
-    acceleratorOpen: (options.accel ?? 'auto') === 'auto',
+    // A microvm is not for TCG.
+    acceleratorOpen: (options.accel ?? 'auto') === 'auto' && machine !== 'microvm',
     nested,
     timeoutMs: options.timeoutMs ?? TIMEOUT_MS[accelerator],
   }
@@ -142,7 +153,9 @@ export async function prepareImages(
 ): Promise<Images> {
   return {
     bootImage: await timed(options, 'kernel', () => bootImage(kernel.image)),
-    baseImage: await timed(options, 'image', () => baseImage({ kernel, tree, signal: options.signal })),
+    baseImage: await timed(options, 'image', () =>
+      baseImage({ kernel, tree, signal: options.signal, onProgress: options.onMessage }),
+    ),
   }
 }
 
@@ -156,9 +169,16 @@ export async function timed<T>(options: MachineOptions, stage: string, run: () =
 
 async function chooseAccelerator(
   wanted: 'auto' | Accelerator,
+  architecture: Architecture,
   say: (line: string) => void,
 ): Promise<Accelerator> {
   if (wanted === 'tcg') return 'tcg'
+  if (isForeign(architecture)) {
+    if (wanted === 'auto') return 'tcg'
+    throw new CpuError('ERR_CPU_VM_KVM', `KVM runs no guests of ${architecture} on this machine`, {
+      remedy: 'use -accel tcg, or leave it out',
+    })
+  }
   const kvm = await probeKvm()
   if (kvm.works) return 'kvm'
   if (wanted === 'auto') {
@@ -168,6 +188,23 @@ async function chooseAccelerator(
   throw new CpuError('ERR_CPU_VM_KVM', `KVM does not work here: ${kvm.reason}`, {
     remedy: `${kvmRemedy() ?? 'look at dmesg'}; or use -accel tcg`,
   })
+}
+
+/** Throws UsageError for one of another architecture, and for a microvm on TCG, where it hangs in one boot of four. */
+function chooseMachine(
+  wanted: MachineType | undefined,
+  architecture: Architecture,
+  accelerator: Accelerator,
+): MachineType {
+  const own = architecture === 'x86_64' ? 'q35' : 'virt'
+  if (wanted === undefined || wanted === own) return own
+  if (wanted !== 'microvm' || architecture !== 'x86_64')
+    throw new UsageError(`-machine ${wanted} is not for guests of ${architecture}`, 'leave it out')
+  if (accelerator === 'kvm') return wanted
+  throw new UsageError(
+    '-machine microvm needs KVM: on an emulated processor (TCG) it hangs',
+    'use -machine q35; cpu-vm doctor says what keeps KVM from working',
+  )
 }
 
 function chooseNetwork(

@@ -15,11 +15,12 @@ export async function withStripped<T>(
   file: string,
   use: (path: string) => Promise<T>,
   flags: readonly string[] = [],
+  command = 'strip',
 ): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), 'cpu-harness-strip-'))
   try {
     const stripped = join(directory, 'stripped')
-    const { failed } = await execa('strip', [...flags, '-o', stripped, file], {
+    const { failed } = await execa(command, [...flags, '-o', stripped, file], {
       reject: false,
       timeout: 120_000,
     })

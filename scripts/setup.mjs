@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 
-/** What must be there, how to tell, and the Debian package that brings it. */
+/** What must be there, how to tell, and the Debian package that brings it; some only for kernels of that flavour. */
 const NEEDS = [
   { what: 'g++', debianPackage: 'g++' },
   { what: 'make', debianPackage: 'make' },
@@ -36,8 +36,12 @@ const NEEDS = [
   { what: 'ssh', debianPackage: 'openssh-client' },
   { what: '/usr/sbin/sshd', debianPackage: 'openssh-server' },
   { what: 'qemu-system-x86_64', debianPackage: 'qemu-system-x86' },
+  { what: 'qemu-system-aarch64', debianPackage: 'qemu-system-arm', flavour: 'arm64' },
+  { what: 'aarch64-linux-gnu-g++', debianPackage: 'g++-aarch64-linux-gnu', flavour: 'arm64' },
   { what: '/usr/lib/qemu/virtiofsd', debianPackage: 'qemu-system-common' },
 ]
+
+const FLAVOURS = process.argv.slice(2)
 
 const say = text => process.stderr.write(`setup: ${text}\n`)
 
@@ -71,7 +75,8 @@ function run(command, args, env = {}) {
 }
 
 function checkMachine() {
-  const missing = NEEDS.filter(({ what }) => !isThere(what))
+  const needs = NEEDS.filter(({ flavour }) => flavour === undefined || FLAVOURS.includes(flavour))
+  const missing = needs.filter(({ what }) => !isThere(what))
   const packages = [...new Set(missing.map(need => need.debianPackage))]
   const isDebian = process.platform === 'linux' && existsSync('/etc/debian_version') && isThere('apt-get')
   const isRoot = process.getuid?.() === 0
@@ -131,10 +136,13 @@ async function fetchKernels(flavours) {
   if (flavours.length === 0) return
   const { fetchDebianKernel } = await import('../dist/qemu/index.js')
   for (const flavour of flavours) await fetchDebianKernel({ flavour, onProgress: say })
+  if (!flavours.includes('arm64')) return
+  const { foreignParts } = await import('../dist/qemu/foreign-parts.js')
+  await foreignParts('aarch64', { onProgress: say })
 }
 
 checkMachine()
 build()
-await fetchKernels(process.argv.slice(2)).catch(error =>
+await fetchKernels(FLAVOURS).catch(error =>
   give([error.remedy ? `${error.message} (${error.remedy})` : error.message]),
 )

@@ -14,10 +14,15 @@ done | grep -E "^[[:alnum:]][[:alnum:]._-]*$"'
 # _cpu_vm_value COMMAND FLAG TEXT [PREFIX]: what the text can become.
 _cpu_vm_value() {
   case "$1 $2" in
+    'cpu-vm start arch') compgen -P "$4" -W 'x86_64 aarch64' -- "$3" ;;
+    'cpu-vm start machine') compgen -P "$4" -W 'q35 microvm virt' -- "$3" ;;
     'cpu-vm start net') compgen -P "$4" -W 'auto vsock tcp both none' -- "$3" ;;
     'cpu-vm start accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
+    'cpu-vm run arch') compgen -P "$4" -W 'x86_64 aarch64' -- "$3" ;;
+    'cpu-vm run machine') compgen -P "$4" -W 'q35 microvm virt' -- "$3" ;;
     'cpu-vm run net') compgen -P "$4" -W 'auto vsock tcp both none' -- "$3" ;;
     'cpu-vm run accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
+    'cpu-vm image arch') compgen -P "$4" -W 'x86_64 aarch64' -- "$3" ;;
     *) [[ $with_value == *" $2 "* ]] || compgen -P "$4" -W 'true false' -- "$3" ;;
   esac
 }
@@ -92,8 +97,8 @@ _cpu_vm() {
   COMPREPLY=()
   case "$COMP_CWORD ${COMP_WORDS[1]}" in
     '1 '*) COMPREPLY=($(compgen -W 'start run test config exec console log wait stop list kernel image doctor' -- "${COMP_WORDS[1]}")) ;;
-    *' start') _cpu_vm_complete 'cpu-vm start' 2 '-name -kernel -modules -module -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -v -help' 'name kernel modules module append memory cpus share disk net accel boot-timeout qemu-arg' '' ;;
-    *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -kernel -modules -module -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -namespace -fstab -timeout -fail-on-oops=false -fail-on-warning -result -v -help' 'name kernel modules module append memory cpus share disk net accel boot-timeout qemu-arg namespace fstab timeout result' 'command' ;;
+    *' start') _cpu_vm_complete 'cpu-vm start' 2 '-name -arch -kernel -modules -module -machine -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -v -help' 'name arch kernel modules module machine append memory cpus share disk net accel boot-timeout qemu-arg' '' ;;
+    *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -arch -kernel -modules -module -machine -append -memory -cpus -share -disk -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -namespace -fstab -timeout -fail-on-oops=false -fail-on-warning -result -v -help' 'name arch kernel modules module machine append memory cpus share disk net accel boot-timeout qemu-arg namespace fstab timeout result' 'command' ;;
     *' test') _cpu_vm_complete 'cpu-vm test' 2 '-only -fail-fast -timeout -jobs -memory-budget -junit -json -output -list -dry-run -v -help' 'only timeout jobs memory-budget junit json output' 'file' ;;
     *' config') _cpu_vm_complete 'cpu-vm config' 2 '-json -v -help' '' '' ;;
     *' exec') _cpu_vm_complete 'cpu-vm exec' 2 '-namespace -fstab -timeout -v -help' 'namespace fstab timeout' 'machine command' ;;
@@ -103,7 +108,7 @@ _cpu_vm() {
     *' stop') _cpu_vm_complete 'cpu-vm stop' 2 '-v -help' '' 'machine' ;;
     *' list') _cpu_vm_complete 'cpu-vm list' 2 '-json -v -help' '' '' ;;
     *' kernel') _cpu_vm_complete 'cpu-vm kernel' 2 '-fetch -json -v -help' 'fetch' 'file' ;;
-    *' image') _cpu_vm_complete 'cpu-vm image' 2 '-kernel -modules -module -list -o -keys -hk -hostname -json -v -help' 'kernel modules module o keys hk hostname' '' ;;
+    *' image') _cpu_vm_complete 'cpu-vm image' 2 '-arch -kernel -modules -module -list -o -keys -hk -hostname -json -v -help' 'arch kernel modules module o keys hk hostname' '' ;;
     *' doctor') _cpu_vm_complete 'cpu-vm doctor' 2 '-json -v -help' '' '' ;;
   esac
 }

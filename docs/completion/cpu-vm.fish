@@ -22,7 +22,7 @@ function __cpu_vm_operands
             case --
                 set -e words[1]
                 break
-            case -name --name -kernel --kernel -modules --modules -module --module -append --append -memory --memory -cpus --cpus -share --share -disk --disk -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
+            case -name --name -arch --arch -kernel --kernel -modules --modules -module --module -machine --machine -append --append -memory --memory -cpus --cpus -share --share -disk --disk -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
                 set -e words[1]
                 set -q words[1]; and set -e words[1]
             case '-?*'
@@ -62,9 +62,11 @@ complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a kernel -d 'Show
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a image -d 'Builds a guest\'s file system for a kernel, unless it is in the cache, and shows where it is and what its parts weigh; or writes one for a machine of your own'
 complete -c cpu-vm -n 'test (count (commandline -opc)) -eq 1' -a doctor -d 'Shows what works on this machine, and what to do'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o name -x -d 'name of the machine'
-complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o kernel -r -F -d 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o arch -x -a 'x86_64 aarch64' -d 'the guest\'s processor'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o kernel -r -F -d 'bzImage, arm64 Image or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o module -x -d 'one more kernel module for the guest, such as ext4, with what it depends on'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o machine -x -a 'q35 microvm virt' -d 'QEMU\'s board'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o append -x -d 'more of the kernel\'s command line'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o memory -x -d 'memory'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o cpus -x -d 'processors'
@@ -82,9 +84,11 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o dry-run -d 'show the command 
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o help -d 'show this'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o name -x -d 'name of the machine'
-complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o kernel -r -F -d 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o arch -x -a 'x86_64 aarch64' -d 'the guest\'s processor'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o kernel -r -F -d 'bzImage, arm64 Image or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o module -x -d 'one more kernel module for the guest, such as ext4, with what it depends on'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o machine -x -a 'q35 microvm virt' -d 'QEMU\'s board'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o append -x -d 'more of the kernel\'s command line'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o memory -x -d 'memory'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o cpus -x -d 'processors'
@@ -150,12 +154,13 @@ complete -c cpu-vm -n '__cpu_vm_at -ge 0 stop' -a '(__cpu_vm_list_machine)'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o json -d 'as JSON'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 list' -o help -d 'show this'
-complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o fetch -x -d 'download a Debian kernel into the cache, unless it is there: the newest amd64, cloud-amd64, backports/amd64 or backports/cloud-amd64, or a package, linux-image-RELEASE or linux-image-RELEASE=VERSION'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o fetch -x -d 'download a Debian kernel into the cache, unless it is there: the newest amd64, cloud-amd64, arm64, backports/amd64, backports/cloud-amd64 or backports/arm64, or a package, linux-image-RELEASE or linux-image-RELEASE=VERSION'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o json -d 'as JSON'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 kernel' -o help -d 'show this'
 complete -c cpu-vm -n '__cpu_vm_at -ge 0 kernel' -F
-complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o kernel -r -F -d 'bzImage or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o arch -x -a 'x86_64 aarch64' -d 'the guest\'s processor'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o kernel -r -F -d 'bzImage, arm64 Image or vmlinux to boot, the directory where one was built, or a release that cpu-vm kernel shows'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o modules -x -a '(__fish_complete_directories)' -d 'the kernel\'s lib/modules/RELEASE'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o module -x -d 'one more kernel module for the guest, such as ext4, with what it depends on'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 image' -o list -d 'show the files in it'

@@ -18,7 +18,7 @@ interface Found {
   readonly from: 'cache' | 'boot' | 'build' | 'named' | 'fetched'
 }
 
-const HEADINGS = ['RELEASE', 'FROM', 'LACKS', 'MODULES', 'FILE']
+const HEADINGS = ['RELEASE', 'ARCH', 'FROM', 'LACKS', 'MODULES', 'FILE']
 
 export const kernel = command('kernel', KERNEL_FLAGS, async (flags, signal) => {
   const { values, operands } = flags
@@ -62,16 +62,17 @@ async function namedKernels(names: readonly string[]): Promise<Found[]> {
 }
 
 function row({ kernel, from }: Found): string[] {
-  const { release, image, modules, lacks } = describe({ kernel, from })
+  const { release, architecture, image, modules, lacks } = describe({ kernel, from })
   const told = kernel.configSource === undefined ? 'unknown' : lacks.join(',') || '-'
-  return [release, from, told, String(modules ?? 'none'), image]
+  return [release, architecture, from, told, String(modules ?? 'none'), image]
 }
 
 /** As `kernel -json` has it. */
 function describe({ kernel, from }: Found) {
-  const { release, image, modulesDirectory, configSource, features } = kernel
+  const { release, architecture, image, modulesDirectory, configSource, features } = kernel
   return {
     release,
+    architecture,
     from,
     image,
     modulesDirectory: modulesDirectory ?? null,

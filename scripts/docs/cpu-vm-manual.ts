@@ -33,7 +33,10 @@ export const CPU_VM_MANUAL: Manual = {
   more: {
     name: 'Letters, digits, `.`, `_` and `-`, at most 63; `cpu NAME` reaches it, and so does `cpu -net vsock CID`.',
     kernel:
-      "Of those in the cache, one with 9P comes before one without, Debian's own before a backport, then the newest. Where a kernel was built is a directory with arch/x86/boot/bzImage or vmlinux; its modules are taken from there too. A release is that of a kernel in the cache or in /boot. A guest that is to see your files needs CONFIG_FUSE_FS, or CONFIG_9P_FS and CONFIG_NET_9P_FD.",
+      "Of those in the cache, one with 9P comes before one without, Debian's own before a backport, then the newest. Where a kernel was built is a directory with arch/x86/boot/bzImage, arch/arm64/boot/Image or vmlinux; its modules are taken from there too. A release is that of a kernel in the cache or in /boot. A guest that is to see your files needs CONFIG_FUSE_FS, or CONFIG_9P_FS and CONFIG_NET_9P_FD.",
+    arch: 'Of another architecture than this machine, a guest is emulated, and has programs of its own: see below.',
+    machine:
+      'A microvm has no firmware menus and fewer devices. It is taken only where KVM was proved to work: emulated, it hangs in one boot of four.',
     modules:
       'After `make modules_install INSTALL_MOD_PATH=DIR`, DIR will do. A kernel of which everything is built in needs none.',
     module:
@@ -52,7 +55,14 @@ export const CPU_VM_MANUAL: Manual = {
       blocks: [
         'Each machine has a directory below `$XDG_RUNTIME_DIR/cpu-harness` with its keys, its console and an ssh_config(5) in which cpu(1) finds it by name. The host key of the guest is made before it boots, so it is known from the start.',
         'What `run` starts is killed when cpu-vm ends, however it does. What `start` starts goes on until `stop`, or until the guest switches itself off.',
-        'Guests are x86-64.',
+      ],
+    },
+    {
+      title: 'OTHER ARCHITECTURES',
+      blocks: [
+        "`cpu-vm run -arch aarch64 -- uname -m` boots a guest of another architecture than this machine's, emulated. Its kernel is Debian's (`cpu-vm kernel -fetch arm64`) or yours. What it needs besides is fetched and built once, and kept in the cache: Node of the same version from npm's registry, its libraries and busybox from Debian's packages, and the addon, by the compiler of the package g++-aarch64-linux-gnu.",
+        "This machine's programs do not run there, so only /home and the current directory are bound by default, and the programs are those of busybox. With an unpacked root of that architecture they are yours: `-namespace /bin=ROOT/bin:/lib=ROOT/lib:/usr=ROOT/usr`; `+` adds to /home.",
+        'For a machine of yours that no launcher starts, `SetEnv CPU_NAMESPACE=/home` in ssh_config(5) is the same default.',
       ],
     },
     {
@@ -82,7 +92,7 @@ export const CPU_VM_MANUAL: Manual = {
     RUNTIME_VARIABLE,
     ['XDG_CACHE_HOME', 'its `cpu-harness` is the cache of kernels and images; else ~/.cache/cpu-harness is'],
     ['HOME', 'where the cache is, unless `XDG_CACHE_HOME` says it'],
-    ['PATH', `where ${QEMU}, apt-get, apt-cache, dpkg-deb, strip and other tools are looked for`],
+    ['PATH', `where ${QEMU}, apt-get, apt-cache, dpkg-deb, npm, strip and other tools are looked for`],
     ['TMPDIR', 'where short-lived files are; else /tmp'],
     DEBUG_VARIABLE,
     ADDON_VARIABLE,

@@ -24,18 +24,22 @@ export interface NamespaceSettings {
   readonly shown: readonly string[] | undefined
 }
 
-/** `inherited` is the fstab of the environment. Throws UsageError, and CpuError for files that cannot be used. */
+/**
+ * `inherited` is the fstab of the environment, `defaultNamespace` what ssh_config has for the host. Throws UsageError, and CpuError for files that cannot be used.
+ */
 export function namespaceSettings(
   values: Values,
   hasFiles: boolean,
   inherited: string,
+  defaultNamespace: string | undefined,
   log: (line: string) => void,
 ): NamespaceSettings {
   if (values.ssh) return plainSsh(values)
   const locate = locator(values.root)
   const { workingDirectory, served } = startingPlace(values, hasFiles, locate, log)
   const userFstab = values.fstab === undefined ? inherited : readText(values.fstab, '-fstab')
-  const bindings = hasFiles || values.namespace !== undefined ? parseNamespace(values.namespace) : []
+  const bindings =
+    hasFiles || values.namespace !== undefined ? parseNamespace(values.namespace, defaultNamespace) : []
   if (!hasFiles && bindings.length > 0) {
     throw new UsageError(
       `-namespace ${values.namespace} needs files to bind, and none are served`,

@@ -3,6 +3,7 @@ import path from 'node:path'
 import type { CPU_FLAGS } from '../cli/cpu-flags.js'
 import type { ParsedFlags } from '../cli/flags.js'
 import { UsageError } from '../errors.js'
+import { NAMESPACE_VARIABLE } from '../namespace/parse-namespace.js'
 import { FSTAB_VARIABLE } from '../ssh/exec-request.js'
 import { resolveDestination } from './destination.js'
 import { chooseVariables } from './environment.js'
@@ -37,15 +38,18 @@ export function clientOptions(flags: Flags): ClientOptions {
   const { protocols, cachePolicy, mountOptions } = fileSettings(values)
   const hasFiles = protocols.length > 0
   const inherited = rawEnvironment()
+  const setEnv = new Map(config.setEnv)
   const reports = openReports(values)
   const { fstab, workingDirectory, shown } = namespaceSettings(
     values,
     hasFiles,
     inherited.get(FSTAB_VARIABLE)?.toString() ?? '',
+    setEnv.get(NAMESPACE_VARIABLE),
     reports.log,
   )
   const environment = chooseVariables(inherited, values.env)
-  for (const [name, value] of config.setEnv) environment.set(name, Buffer.from(value))
+  setEnv.delete(NAMESPACE_VARIABLE)
+  for (const [name, value] of setEnv) environment.set(name, Buffer.from(value))
   // The parent's PWD may be stale, and a logical one may lead through links that are not served.
   environment.set('PWD', Buffer.from(workingDirectory))
   return {

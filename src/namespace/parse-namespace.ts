@@ -18,15 +18,19 @@ export interface Binding {
 /** The programs of another system would not run there. */
 export const DEFAULT_NAMESPACE = process.platform === 'linux' ? '/lib:/lib64:/usr:/bin:/etc:/home' : '/Users'
 
+/** In ssh_config, by SetEnv: the default for that host, where the programs of this machine do not run. */
+export const NAMESPACE_VARIABLE = 'CPU_NAMESPACE'
+
 /**
  * `:`-separated, each `DIR` or `REMOTE=LOCAL`. Empty or `none` is none, and a `+` in front adds to the default,
  * which is also what undefined is. Throws UsageError that names the element.
  */
-export function parseNamespace(text: string | undefined): Binding[] {
+export function parseNamespace(text: string | undefined, defaultText = DEFAULT_NAMESPACE): Binding[] {
   if (text === '' || text === 'none') return []
   if (text !== undefined && !text.startsWith('+')) return parseElements(text, false)
   const added = text?.slice(1) ?? ''
-  return [...parseElements(DEFAULT_NAMESPACE, true), ...(added === '' ? [] : parseElements(added, false))]
+  const own = defaultText === '' || defaultText === 'none' ? [] : parseElements(defaultText, true)
+  return [...own, ...(added === '' ? [] : parseElements(added, false))]
 }
 
 function parseElements(text: string, isDefault: boolean): Binding[] {

@@ -41,6 +41,7 @@ const SUBJECTS = [
   'cache',
   'machines',
   'kernel',
+  'aarch64',
   'apt',
   'tools',
   'ssh keys',
@@ -82,6 +83,8 @@ t.test('as root', async t => {
     required: true,
     text: new RegExp(release.replaceAll('.', '\\.')),
   })
+  const { release: armRelease } = await realKernel('arm64')
+  t.match(found.get('aarch64'), { works: true, text: new RegExp(`QEMU \\d.*; .*${armRelease}`) })
   t.match(found.get('ssh keys'), { works: true, text: join(home, '.ssh/id_rsa.pub') })
   t.match(found.get('cache'), { works: true })
   t.match((await cpuVm(['doctor'])).stdout.toString(), /^QEMU +ok +\d/)
@@ -101,6 +104,7 @@ t.test('as somebody with an empty cache in a place that is not his', async t => 
   }
   const found = await doctor(t, places, userId)
   t.match(found.get('kernel'), { works: false, required: true, remedy: /cpu-vm kernel -fetch amd64/ })
+  t.match(found.get('aarch64'), { works: false, remedy: /cpu-vm kernel -fetch arm64/ })
   t.match(found.get('cache'), { works: false, text: /not yours to write to/, remedy: /XDG_CACHE_HOME/ })
   t.match(found.get('machines'), { works: true })
   t.match(found.get('ssh keys'), { works: false, remedy: /ssh-keygen/ })

@@ -13,14 +13,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { backportsEntry } from '../../qemu/debian-backports.js'
 import { fetchDebianKernel } from '../../qemu/debian-kernel.js'
+import { sourceEntry } from '../../qemu/debian-lists.js'
 import { isElf64 } from '../../qemu/elf.js'
 import { describeKernel } from '../../qemu/kernel.js'
 import { embeddedConfig, lackingFeatures, parseConfig } from '../../qemu/kernel-config.js'
 import { bootKernels, builtKernels, findKernel, isBackport } from '../../qemu/kernel-search.js'
 import { ModuleTree, readModule } from '../../qemu/modules.js'
-import { bootImage, extractVmlinux, kernelRelease } from '../../qemu/vmlinux.js'
+import { bootImage, extractVmlinux, identifyKernel } from '../../qemu/vmlinux.js'
 import { cpuVm } from '../fixtures/cpu-vm-command.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 import { realKernel } from './real-kernel.js'
@@ -67,7 +67,7 @@ t.test("a kernel of Debian's backports", async t => {
 
   const vmlinux = await bootImage(kernel.image)
   t.not(vmlinux, kernel.image, 'its ELF kernel comes out')
-  t.equal(await kernelRelease(vmlinux), kernel.release)
+  t.match(await identifyKernel(vmlinux), { release: kernel.release, architecture: 'x86_64' })
 })
 
 /** The entries of apt's sources, and what it has fetched for them. */
@@ -95,7 +95,7 @@ Signed-By:
  mDMEY865
 Enabled: yes
 `
-  t.strictSame(backportsEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 2, 'trixie'), {
+  t.strictSame(sourceEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 2, 'trixie-backports'), {
     format: 'sources',
     text: `Types: deb
 Suites: trixie-backports
@@ -108,17 +108,20 @@ Signed-By:
 Enabled: yes
 `,
   })
-  t.equal(backportsEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 3, 'trixie'), undefined)
+  t.equal(sourceEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 3, 'trixie-backports'), undefined)
 
   const lines = `# deb http://mirror/debian trixie main
 deb-src http://mirror/debian trixie main
 deb [ arch=amd64 signed-by=/keys/a.gpg ] http://mirror/debian trixie main contrib # comment
-deb http://mirror/debian trixie main`
-  const entry = (number: number) => backportsEntry('/etc/apt/sources.list', lines, number, 'trixie')?.text
-  t.strictSame([1, 2, 3, 4, 5].map(entry), [
+deb http://mirror/debian trixie main
+deb [arch=amd64] http://mirror/debian trixie main`
+  const entry = (number: number) =>
+    sourceEntry('/etc/apt/sources.list', lines, number, 'trixie-backports')?.text
+  t.strictSame([1, 2, 3, 4, 5, 6].map(entry), [
     undefined,
     undefined,
-    'deb [ arch=amd64 signed-by=/keys/a.gpg ] http://mirror/debian trixie-backports main\n',
+    'deb [ signed-by=/keys/a.gpg ] http://mirror/debian trixie-backports main\n',
+    'deb http://mirror/debian trixie-backports main\n',
     'deb http://mirror/debian trixie-backports main\n',
     undefined,
   ])
@@ -217,7 +220,9 @@ t.test('the kernels of /boot, each once; what is none is told', async t => {
   const problems: string[] = []
   const kernels = await bootKernels(({ message }) => problems.push(message), boot)
   t.match(kernels, [{ image: join(boot, `vmlinuz-${release}`), release, configSource: undefined }])
-  t.strictSame(problems, [`${join(boot, 'vmlinuz-broken')} is neither a bzImage nor a vmlinux`])
+  t.strictSame(problems, [
+    `${join(boot, 'vmlinuz-broken')} is neither a bzImage, nor an arm64 Image, nor a vmlinux`,
+  ])
 })
 
 t.test('a configuration within the kernel (CONFIG_IKCONFIG)', async t => {
@@ -273,7 +278,7 @@ t.test('the ELF kernel comes out of the bzImage, with a PVH entry', async t => {
   t.not(vmlinux, image)
   t.equal(await bootImage(image), vmlinux)
   t.ok(isElf64(readFileSync(vmlinux)))
-  t.equal(await kernelRelease(vmlinux), release)
+  t.match(await identifyKernel(vmlinux), { release, architecture: 'x86_64' })
   t.equal(await bootImage(vmlinux), vmlinux)
 })
 

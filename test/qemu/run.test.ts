@@ -287,7 +287,10 @@ t.test('a kernel that is none', async t => {
   const { code, stderr, record } = await cpuVmRun(['-kernel', '/etc/passwd', '--', 'true'])
   t.equal(code, 125)
   t.match(record.outcome, { kind: 'harness-error', code: 'ERR_CPU_VM_KERNEL_INVALID' })
-  t.match(stderr, /^cpu-vm: \/etc\/passwd is neither a bzImage nor a vmlinux \(name a kernel.*\)$/m)
+  t.match(
+    stderr,
+    /^cpu-vm: \/etc\/passwd is neither a bzImage, nor an arm64 Image, nor a vmlinux \(name a kernel.*\)$/m,
+  )
   nothingIsLeft(t, runtime)
 })
 
