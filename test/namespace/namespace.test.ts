@@ -28,6 +28,16 @@ t.test('what -namespace says', async t => {
     t.equal(brief(text), expected, text ?? 'not given')
 })
 
+t.test('where ssh_config has another default for the host', async t => {
+  const told = (text: string | undefined, defaultText: string) =>
+    parseNamespace(text, defaultText).map(({ remotePath, isDefault }) => remotePath + (isDefault ? '?' : ''))
+  t.same(told(undefined, '/home:/opt'), ['/home?', '/opt?'])
+  t.same(told('+/work', '/home'), ['/home?', '/work'])
+  t.same(told('/usr', '/home'), ['/usr'])
+  t.same(told('+/work', 'none'), ['/work'])
+  t.throws(() => told(undefined, 'home'), UsageError)
+})
+
 t.test('what it cannot say', async t => {
   for (const [text, message] of [
     ['/a::/b', 'invalid -namespace: empty element'],

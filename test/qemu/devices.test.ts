@@ -17,7 +17,32 @@ t.test('board', t => {
   t.end()
 })
 
+t.test('other boards', t => {
+  const size = { memoryMiB: 512, cpus: 1 }
+  t.match(
+    line(devices.board({ ...size, machine: 'microvm', sharedMemory: true })),
+    ' -machine microvm,pcie=on,rtc=on,memory-backend=memory -m 512M ',
+  )
+  t.match(
+    line(devices.board({ ...size, machine: 'virt', sharedMemory: false })),
+    ' -machine virt,gic-version=3 -m 512M ',
+  )
+  const { append } = devices.serialConsole({ machine: 'virt', log: '/c', socket: '/s' })
+  t.strictSame(append, ['console=ttyAMA0'])
+  const controls = (['q35', 'microvm', 'virt'] as const).map(machine => [
+    line(devices.controlLine('/p', machine)).replace(/^-chardev \S+ /, ''),
+    devices.controlDevice(machine),
+  ])
+  t.strictSame(controls, [
+    ['-serial chardev:control', '/dev/ttyS1'],
+    ['-device isa-serial,chardev=control,index=1', '/dev/ttyS1'],
+    ['-device pci-serial,chardev=control', '/dev/ttyS0'],
+  ])
+  t.end()
+})
+
 t.test('processor', t => {
+  t.equal(line(devices.acceleration('tcg', 'aarch64')), '-accel tcg,thread=multi -cpu max,pauth-impdef=on')
   t.equal(line(devices.acceleration('kvm')), '-accel kvm -cpu host')
   t.equal(line(devices.acceleration('tcg')), '-accel tcg,thread=multi -cpu max')
   t.end()

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { fetchDebianKernel } from '../../qemu/debian-kernel.js'
@@ -171,8 +171,9 @@ t.test('a source tree after make', async t => {
   const tree = await sourceTree(t)
   const { release } = await realKernel()
   const expected = {
-    release,
     image: join(tree, 'arch/x86/boot/bzImage'),
+    release,
+    architecture: 'x86_64',
     modulesDirectory: tree,
     configSource: join(tree, '.config'),
     features: { '9p': 'module', fuse: 'builtin', virtiofs: 'absent', vsock: 'absent', kvm: 'builtin' },
@@ -248,7 +249,7 @@ t.test('cpu-vm kernel', async t => {
   const tree = await sourceTree(t)
   const { release, image } = await realKernel()
   const shown = (await cpuVm(['kernel', tree])).stdout.toString()
-  t.match(shown.split('\n')[1]?.split(/ +/), [release, 'named', 'virtiofs,vsock', '3', /bzImage$/])
+  t.match(shown.split('\n')[1]?.split(/ +/), [release, 'x86_64', 'named', 'virtiofs,vsock', '3', /bzImage$/])
   const all: unknown[] = JSON.parse((await cpuVm(['kernel', '-json'], { cwd: tree })).stdout.toString())
   t.match(all[0], { release, from: 'build', lacks: ['virtiofs', 'vsock'], config: join(tree, '.config') })
   t.match(
@@ -280,6 +281,33 @@ t.test('the ELF kernel comes out of the bzImage, with a PVH entry', async t => {
   t.ok(isElf64(readFileSync(vmlinux)))
   t.match(await identifyKernel(vmlinux), { release, architecture: 'x86_64' })
   t.equal(await bootImage(vmlinux), vmlinux)
+})
+
+t.test('kernels for aarch64', async t => {
+  const { image, release, architecture, features } = await realKernel('arm64')
+  t.equal(architecture, 'aarch64')
+  t.match(release, /^\d+\.\d+\.\d+-\d+-arm64$/)
+  t.notOk(Object.values(features).includes('absent'))
+  t.equal(await bootImage(image), image, 'QEMU boots it as it is')
+  t.equal((await findKernel({ arch: 'aarch64' })).image, image)
+  t.equal((await findKernel()).architecture, 'x86_64')
+  await t.rejects(findKernel({ kernel: release, arch: 'x86_64' }), {
+    message: `kernel ${image} is for aarch64, and -arch x86_64 asks for another`,
+  })
+
+  const tree = temporaryDirectory(t)
+  const zipped = join(tree, 'arch/arm64/boot/Image.gz')
+  mkdirSync(dirname(zipped), { recursive: true })
+  writeFileSync(zipped, gzipSync(readFileSync(image), { level: 1 }))
+  t.match(await describeKernel(tree), { image: zipped, release, architecture: 'aarch64' })
+
+  const vmlinux = Buffer.from(readFileSync(await bootImage((await realKernel()).image)))
+  vmlinux.writeUInt16LE(183, 0x12) // EM_AARCH64
+  writeFileSync(join(tree, 'vmlinux'), vmlinux)
+  await t.rejects(describeKernel(join(tree, 'vmlinux')), {
+    code: 'ERR_CPU_VM_KERNEL_INVALID',
+    message: /is a vmlinux for aarch64, which QEMU cannot boot/,
+  })
 })
 
 t.test('a damaged payload is no error: the bzImage itself is booted', async t => {

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { ARCHITECTURES, isForeign } from '../../qemu/architecture.js'
 import {
   cleanStaleMachines,
   createMachineDirectory,
@@ -28,6 +29,14 @@ t.test('ssh_config: the name is the first address, vsock also by CID', t => {
   )
   t.match(text, /UserKnownHostsFile \/run\/cpu-harness\/v\/known_hosts\n {2}StrictHostKeyChecking yes\n$/)
   t.match(sshConfig('/run/cpu-harness/v', [tcp]), /^Host v\n {2}HostName 127.0.0.1\n {2}Port 40000\n/)
+  t.end()
+})
+
+t.test('ssh_config: where the programs of this machine do not run, others are the defaults', t => {
+  const foreign = ARCHITECTURES.find(isForeign)
+  const text = sshConfig('/run/cpu-harness/v', [tcp], foreign)
+  t.match(text, / {2}SetEnv CPU_NAMESPACE=\/home SHELL=\/bin\/sh\n$/)
+  t.notMatch(sshConfig('/run/cpu-harness/v', [tcp]), /SetEnv/)
   t.end()
 })
 
