@@ -21,6 +21,7 @@ export interface BoardOptions {
   /** Names of modules besides those that every image has. */
   readonly modules: readonly string[]
   readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((line: string) => void) | undefined
 }
 
 /**
@@ -28,7 +29,7 @@ export interface BoardOptions {
  * `baseImage`.
  */
 export async function writeBoardImage(options: BoardOptions): Promise<void> {
-  const { kernel, target, hostname, signal } = options
+  const { kernel, target, hostname, signal, onProgress } = options
   const tree = new ModuleTree(kernel.modulesDirectory)
   requireModules(options.modules, kernel, tree)
   const { files: modules } = await tree.plan(options.modules)
@@ -38,7 +39,7 @@ export async function writeBoardImage(options: BoardOptions): Promise<void> {
     [INIT_PLACES.hostKey]: options.hostKey,
     ...(hostname === undefined ? {} : { '/etc/hostname': `${hostname}\n` }),
   }
-  const base = await baseImage({ kernel, tree, signal })
+  const base = await baseImage({ kernel, tree, signal, onProgress })
   const temporary = `${target}.${randomBytes(6).toString('hex')}`
   try {
     await machineImage(base, files, temporary, '-o FILE')

@@ -23,7 +23,8 @@ export const image = command('image', IMAGE_FLAGS, async (flags, signal) => {
   const unused = values.o === undefined ? FOR_BOARDS.find(name => given.has(name)) : undefined
   if (unused !== undefined) throw new UsageError(`-${unused} is for an image of your own`, 'add -o FILE')
   const kernel = await findKernel(values)
-  if (values.o === undefined) return show(flags, kernel, { path: await baseImage({ kernel, signal }) })
+  if (values.o === undefined)
+    return show(flags, kernel, { path: await baseImage({ kernel, signal, onProgress: say }) })
   return show(flags, kernel, { path: values.o, hostKey: await writeBoard(values, values.o, kernel, signal) })
 })
 
@@ -50,6 +51,7 @@ async function writeBoard(
     hostname,
     modules: module,
     signal,
+    onProgress: say,
   })
   return pair.public
 }

@@ -41,9 +41,13 @@ export async function prepareJobs(
 }
 
 /** What is booted, once for each kernel. Throws as `prepareImages`. */
-export async function prepareKernels(jobs: readonly MachineJob[], { signal }: PrepareOptions): Promise<void> {
+export async function prepareKernels(
+  jobs: readonly MachineJob[],
+  { signal, onMessage }: PrepareOptions,
+): Promise<void> {
   const kernels = new Map(jobs.map(({ settings: { kernel } }) => [kernel.image, kernel]))
-  for (const kernel of kernels.values()) await prepareImages(kernel, { signal })
+  for (const kernel of kernels.values())
+    await prepareImages(kernel, { signal, onMessage: line => onMessage(line) })
 }
 
 async function debianKernel(

@@ -14,7 +14,13 @@ import { realKernel } from '../qemu/real-kernel.js'
 
 const { release } = await realKernel('arm64')
 const parts = await foreignParts('aarch64')
-const guest = await guestForFile({ name: 'arm', arch: 'aarch64' })
+const shared = temporaryDirectory(t)
+fs.writeFileSync(path.join(shared, 'name'), 'what is shared')
+const guest = await guestForFile({
+  name: 'arm',
+  arch: 'aarch64',
+  shares: [{ tag: 'src', hostPath: shared, readOnly: true }],
+})
 const { directory, hostKey } = guest.machine
 
 t.test('it is another machine, and its programs are its own', async t => {
@@ -49,6 +55,13 @@ t.test("the user's shell is the guest's, and his files are there", async t => {
   })
   t.same([code, stdout.toString()], [0, 'what is here'], stderr)
   t.equal(fs.readFileSync(path.join(here, 'new'), 'utf8'), 'there\n')
+})
+
+t.test('a share', async t => {
+  const fstab = path.join(temporaryDirectory(t), 'fstab')
+  fs.writeFileSync(fstab, 'src /mnt virtiofs ro\n')
+  const { code, stdout, stderr } = await cpu(guest, ['cat', '/mnt/name'], { flags: ['-fstab', fstab] })
+  t.same([code, stdout.toString()], [0, 'what is shared'], stderr)
 })
 
 const program = path.join(temporaryDirectory(t), 'open-flags')
@@ -123,4 +136,10 @@ t.test('what is asked for and cannot be is told in a line', async t => {
 t.test('a kernel that is named says for which processor it is', async t => {
   const { stdout } = await cpuVm(['run', '-dry-run', '-kernel', release, '--', 'true'])
   t.match(stdout.toString(), /^qemu-system-aarch64 .* -machine virt,gic-version=3 /)
+})
+
+t.test('a panic ends it, as on any other', async t => {
+  await cpu(guest, ['sh', '-c', 'echo c > /proc/sysrq-trigger'])
+  const end = await guest.machine.exited
+  t.match(end, { kind: 'panic', message: /Kernel panic - not syncing: sysrq triggered crash/ })
 })
