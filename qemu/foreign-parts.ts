@@ -40,8 +40,8 @@ const PACKAGES = ['libc6', 'libgcc-s1', 'libstdc++6', 'busybox-static']
 const LIBRARIES = 'libraries.json'
 const ADDON = 'cpu_harness.node'
 
-/** Beside what binding.gyp says of this machine's. */
-const ADDON_FLAGS = [
+/** What binding.gyp and node-gyp say of this machine's, but for warnings. */
+export const ADDON_FLAGS: readonly string[] = [
   ...['-shared', '-fPIC', '-pthread', '-s', '-O2', '-fvisibility=hidden'],
   ...['-std=c++17', '-fno-exceptions', '-fno-rtti'],
   ...['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NAPI_DISABLE_CPP_EXCEPTIONS', '_GNU_SOURCE']
@@ -95,18 +95,19 @@ async function fetchNode(architecture: Architecture, target: string, options: To
   const pack = (wanted: string) =>
     tool(
       'npm',
-      ['pack', '--silent', '--pack-destination', packed, `${name}@${wanted}`],
+      ['pack', '--loglevel=error', '--pack-destination', packed, `${name}@${wanted}`],
       NPM_LIMIT_MS,
       options,
       packed,
     )
   const exact = await pack(version)
-  const result = exact.failed ? await pack(`^${version.split('.')[0]}`) : exact
+  if (exact.code === 'ENOENT') throw foreignError(`no npm on this machine, which fetches ${name}`, exact)
+  const isUnknown = npmError(exact) === 'ETARGET'
+  const result = isUnknown ? await pack(`^${version.split('.')[0]}`) : exact
   const [archive] = readdirSync(packed)
   if (result.failed || archive === undefined) {
-    const said = result.stderr.split('\n').find(line => /error/i.test(line)) ?? 'it says nothing'
     throw foreignError(
-      `npm cannot fetch ${name}: ${said}`,
+      `npm cannot fetch ${name} (${npmError(result)})`,
       result,
       'check the network, and npm config get registry',
     )
@@ -122,6 +123,10 @@ async function fetchNode(architecture: Architecture, target: string, options: To
   )
   await rename(join(from, 'include'), join(target, 'include'))
   await rm(packed, { recursive: true })
+}
+
+function npmError({ stderr }: Result): string | undefined {
+  return /^npm \S+ code (\S+)/m.exec(stderr)?.[1]
 }
 
 async function fetchPackages(
@@ -226,6 +231,8 @@ function requireCompiler(architecture: Architecture): void {
     `apt-get install ${missing}`,
   )
 }
+
+type Result = Awaited<ReturnType<typeof tool>>
 
 async function tool(
   command: string,
