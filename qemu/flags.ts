@@ -54,7 +54,7 @@ const MACHINE = defineFlags({
   machine: {
     kind: 'string',
     choices: ['q35', 'microvm', 'virt'],
-    help: "QEMU's board (default: q35, and virt for aarch64); microvm boots sooner, and needs KVM",
+    help: "QEMU's board (default: q35, and virt for aarch64); microvm has fewer devices, and needs KVM",
   },
   append: { kind: 'string', placeholder: 'TEXT', help: "more of the kernel's command line" },
   memory: { kind: 'integer', placeholder: 'MIB', min: 384, help: 'memory (default 1024, nested 2048)' },
