@@ -16,8 +16,9 @@ import { requireModules } from './required-modules.js'
 import { checkTag, type Sandbox, type Share, type ShareCache, type VirtiofsdProgram } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
 
+/** All of them may be left out. docs/api.md has them in a table. */
 export interface MachineOptions {
-  /** By default one that is free. */
+  /** Letters, digits, - and _, at most 63; by default one that is free. */
   readonly name?: string | undefined
   /** bzImage or vmlinux, the directory where one was built, or a release; by default the best in the cache. */
   readonly kernel?: string | undefined
@@ -27,12 +28,17 @@ export interface MachineOptions {
   readonly extraModules?: readonly string[] | undefined
   /** More of the kernel's command line. */
   readonly append?: string | undefined
+  /** In MiB, at least 384; by default 1024, nested 2048. */
   readonly memoryMiB?: number | undefined
+  /** By default 2, or as many as there are; emulated 1. */
   readonly cpus?: number | undefined
+  /** Directories by virtiofs, which a line `TAG /mnt virtiofs` of an fstab mounts. */
   readonly shares?: readonly ShareOptions[] | undefined
+  /** /dev/vda, /dev/vdb and so on. */
   readonly disks?: readonly Disk[] | undefined
   /** `auto`: vsock where it works, else TCP. `both` has TCP in any case. With `none` only the console leads there. */
   readonly net?: 'auto' | 'vsock' | 'tcp' | 'both' | 'none' | undefined
+  /** `auto`: KVM where it works, else TCG, which emulates the processor. */
   readonly accel?: 'auto' | Accelerator | undefined
   /** KVM and vhost-vsock within the guest. */
   readonly nested?: boolean | undefined
@@ -46,14 +52,15 @@ export interface MachineOptions {
   readonly keep?: boolean | undefined
   /** More parts of the machine, such as those of devices.ts that no other option asks for. */
   readonly devices?: readonly Device[] | undefined
-  /** For the boot, until cpud is ready. */
+  /** For the boot, until cpud is ready, in milliseconds; by default 60,000, emulated 120,000. */
   readonly timeoutMs?: number | undefined
   /** Leaves the machine running when this process ends; otherwise it is killed then, however we die. */
   readonly detached?: boolean | undefined
+  /** Gives the start up; later, ends every command in the machine. What waits rejects with its reason. */
   readonly signal?: AbortSignal | undefined
   /** What is chosen and why, and what goes wrong without being fatal; one line each. */
   readonly onMessage?: ((line: string) => void) | undefined
-  /** The time that a stage took. */
+  /** The time that a stage took, in milliseconds. */
   readonly onStage?: ((stage: string, ms: number) => void) | undefined
   /** What is used, before anything is started. */
   readonly onDecided?: ((settings: Settings) => void) | undefined
@@ -64,9 +71,12 @@ export interface MachineOptions {
 }
 
 export interface ShareOptions {
+  /** 1 to 36 characters, by which it is mounted. */
   readonly tag: string
+  /** A directory; relative to the current one. */
   readonly hostPath: string
   readonly readOnly?: boolean
+  /** How long the guest keeps what it has seen of it: `never`, for a second (`auto`, the default), or `always`. */
   readonly cache?: ShareCache
 }
 

@@ -18,13 +18,25 @@ export async function runSessionIn(
   command: readonly string[],
   options: Partial<ClientOptions>,
 ): Promise<ProgramEnd> {
-  const { runProgram, clientOptions } = await client()
   const flags = [
     ...(namespace === undefined ? [] : [`-namespace=${namespace}`]),
     ...(fstab === undefined ? [] : [`-fstab=${fstab}`]),
     ...(v ? ['-v'] : []),
   ]
-  return runProgram({ ...clientOptions(parseFlags(CPU_FLAGS, [...flags, machine, ...command])), ...options })
+  return runWithFlags(flags, machine, command, options)
+}
+
+/** The same by flags of cpu(1); with these variables, if not this process's. */
+export async function runWithFlags(
+  flags: readonly string[],
+  machine: string,
+  command: readonly string[],
+  options: Partial<ClientOptions>,
+  environment?: Map<string, Buffer>,
+): Promise<ProgramEnd> {
+  const { runProgram, clientOptions } = await client()
+  const parsed = parseFlags(CPU_FLAGS, [...flags, machine, ...command])
+  return runProgram({ ...clientOptions(parsed, environment), ...options })
 }
 
 /** Throws UsageError for flags that cannot be used: before a machine is booted for nothing. */

@@ -7,8 +7,8 @@ import type { Finding } from '../kernel-findings.js'
 import { freeName, type Machine, startMachine } from '../machine.js'
 import { MachineError } from '../machine-error.js'
 import { type FailOn, NO_KERNEL_LOG, type Stage } from '../result.js'
-import { consoleFindings, judgeError, runIn, type Verdict } from '../run.js'
 import type { MachineOptions, Settings } from '../settings.js'
+import { consoleFindings, judgeError, runIn, type Verdict } from '../verdict.js'
 import type { Need } from './budget.js'
 import { CapturedOutput, lastPart } from './captured-output.js'
 import { disappointment } from './expectation.js'
@@ -182,7 +182,7 @@ class MachineRun {
     const machine = this.#machine
     if (machine === undefined) return
     this.#keepFiles(machine.directory)
-    await machine.stop().catch(error => this.#around.onMessage(`cannot stop it: ${describeError(error)}`))
+    await machine.close().catch(error => this.#around.onMessage(`cannot stop it: ${describeError(error)}`))
   }
 
   #keepFiles(directory: string): void {
