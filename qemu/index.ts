@@ -14,6 +14,7 @@ export { type DebianFlavour, type FetchOptions, fetchDebianKernel } from './debi
 export type { Accelerator } from './devices.js'
 export type { Disk } from './disk.js'
 export { canStart, examine, type Finding } from './doctor.js'
+export type { RootOptions } from './guest-root.js'
 export type { Kernel } from './kernel.js'
 export type { KernelFeatures, Presence } from './kernel-config.js'
 export type { Finding as KernelFinding } from './kernel-findings.js'

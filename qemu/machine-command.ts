@@ -12,7 +12,7 @@ import type {
   RunOptions,
   SpawnOptions,
 } from './command-options.js'
-import { runWithFlags } from './commands/session.js'
+import { filesByDefault, runWithFlags } from './commands/session.js'
 import type { Finding } from './kernel-findings.js'
 import type { KernelLogReaders } from './kernel-log-readers.js'
 import type { Machine } from './machine.js'
@@ -109,12 +109,16 @@ async function execute(
   try {
     const watched = { ...machine, kernelLog: log.read }
     const run = (name: string, over: AbortSignal) =>
-      runWithFlags(flagsOf(options), name, argv, { ...session, signal: over }, environmentOf(options)).catch(
-        error => {
-          failure = error
-          throw error
-        },
-      )
+      runWithFlags(
+        flagsOf(options, name),
+        name,
+        argv,
+        { ...session, signal: over },
+        environmentOf(options),
+      ).catch(error => {
+        failure = error
+        throw error
+      })
     const verdict = await runIn(
       watched,
       { execute: run, timeoutMs, failOn: { ...FAIL_ON, ...failOn }, signal },
@@ -127,8 +131,9 @@ async function execute(
   }
 }
 
-function flagsOf({ cwd, files, readOnly, namespace }: SpawnOptions): string[] {
+function flagsOf({ cwd, files, readOnly, namespace }: SpawnOptions, machine: string): string[] {
   return [
+    ...(files === undefined && namespace === undefined ? filesByDefault(machine) : []),
     ...(cwd === undefined ? [] : [`-cd=${cwd}`]),
     ...(files === undefined ? [] : [`-files=${files}`]),
     ...(namespace === undefined ? [] : [`-namespace=${namespace}`]),

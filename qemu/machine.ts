@@ -84,7 +84,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
     const settings = await timed(options, 'checks', () => decide(options))
     options.onDecided?.(settings)
     const images = await prepareImages(settings.kernel, options, settings.tree)
-    const state = { ...initial, release: settings.kernel.release }
+    const state = { ...initial, release: settings.kernel.release, root: settings.root?.type }
     const keys = generateKeys(name)
     const addresses = { cid: undefined, tcpPort: undefined }
     const base = { directory, settings, images, options, keys, state, ...addresses }

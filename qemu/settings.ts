@@ -7,6 +7,7 @@ import { CpuError, UsageError } from '../src/errors.js'
 import { kvmRemedy, vsockRemedy } from './device-access.js'
 import type { Accelerator, Device } from './devices.js'
 import type { Disk } from './disk.js'
+import { decideRoot, ROOT_TAG, type Root, type RootOptions, rootShares } from './guest-root.js'
 import { baseImage } from './image.js'
 import type { Kernel } from './kernel.js'
 import { findKernel } from './kernel-search.js'
@@ -36,6 +37,11 @@ export interface MachineOptions {
   readonly shares?: readonly ShareOptions[] | undefined
   /** /dev/vda, /dev/vdb and so on. */
   readonly disks?: readonly Disk[] | undefined
+  /**
+   * A directory of this machine's for the guest's root file system. The guest changes nothing in it: what is written there
+   * goes with the machine. By default its root is an initramfs with cpud alone.
+   */
+  readonly root?: RootOptions | undefined
   /** `auto`: vsock where it works, else TCP. `both` has TCP in any case. With `none` only the console leads there. */
   readonly net?: 'auto' | 'vsock' | 'tcp' | 'both' | 'none' | undefined
   /** `auto`: KVM where it works, else TCG, which emulates the processor. */
@@ -89,6 +95,7 @@ export interface Settings {
   readonly cpus: number
   readonly shares: readonly Share[]
   readonly disks: readonly Disk[]
+  readonly root: Root | undefined
   readonly virtiofsd: { readonly program: VirtiofsdProgram; readonly sandbox: Sandbox } | undefined
   readonly vsock: boolean
   readonly tcp: boolean
@@ -120,10 +127,11 @@ export async function decide(options: MachineOptions): Promise<Settings> {
   const kernel = await findKernel(options)
   const accelerator = await chooseAccelerator(options.accel ?? 'auto', say)
   const { vsock, tcp } = chooseNetwork(options.net ?? 'auto', kernel, say)
-  const shares = await checkShares(options, kernel)
+  const tree = new ModuleTree(kernel.modulesDirectory)
+  const root = await decideRoot(options.root, kernel, tree)
+  const shares = [...(await checkShares(options, kernel)), ...rootShares(root)]
   const nested = options.nested ?? false
   warnOfLimits(kernel, nested, say)
-  const tree = new ModuleTree(kernel.modulesDirectory)
   requireModules(options.extraModules ?? [], kernel, tree)
   return {
     kernel,
@@ -134,6 +142,7 @@ export async function decide(options: MachineOptions): Promise<Settings> {
     cpus: options.cpus ?? (accelerator === 'tcg' ? 1 : Math.min(2, availableParallelism())),
     shares,
     disks: await checkDisks(options.disks ?? []),
+    root,
     virtiofsd: shares.length === 0 ? undefined : await chooseVirtiofsd(shares, say),
     vsock,
     tcp,
@@ -208,6 +217,7 @@ function reasonAgainstVsock({ release, features }: Kernel, forced: boolean): str
 async function checkShares(options: MachineOptions, kernel: Kernel): Promise<Share[]> {
   const shares: Share[] = []
   for (const { tag, hostPath, readOnly = false, cache = 'auto' } of options.shares ?? []) {
+    if (tag === ROOT_TAG) throw new UsageError(`the share tag ${tag} is that of -root`, 'choose another')
     if (shares.some(share => share.tag === tag)) throw new UsageError(`two shares have the tag ${tag}`)
     const path = await realpath(hostPath).catch(() => undefined)
     if (path === undefined || !(await stat(path)).isDirectory())
@@ -240,9 +250,14 @@ async function chooseVirtiofsd(
 ): Promise<Settings['virtiofsd']> {
   const { program, works, sandbox, reason } = await probeVirtiofsd()
   if (program === undefined || !works) {
-    throw new CpuError('ERR_CPU_VM_VIRTIOFSD', `shares need virtiofsd, which does not work here: ${reason}`, {
-      remedy: 'apt-get install qemu-system-x86 virtiofsd; the one that comes with QEMU up to 7.2 needs root',
-    })
+    throw new CpuError(
+      'ERR_CPU_VM_VIRTIOFSD',
+      `what is shared needs virtiofsd, which does not work here: ${reason}`,
+      {
+        remedy:
+          'apt-get install qemu-system-x86 virtiofsd; the one that comes with QEMU up to 7.2 needs root, which -root 9p does not',
+      },
+    )
   }
   if (sandbox === 'chroot') say(`virtiofsd runs with sandbox=chroot, the stronger one fails: ${reason}`)
   // pivot_root into what is the root already is refused.

@@ -132,7 +132,8 @@ class MachineRun {
     const start = performance.now()
     const streams = { stdin: Readable.from([]), stdout, stderr, terminal: false }
     // A test that lacks a mount may well succeed.
-    const strictness = { fstab: true, directory: true }
+    const { root } = this.#job.settings
+    const strictness = { fstab: true, directory: root === undefined || root.hostPath === '/' }
     const execute = (name: string, over: AbortSignal) =>
       runSessionIn(name, session, planned.test.command, { ...streams, strictness, signal: over })
     const verdict = await runIn(machine, { execute, timeoutMs, failOn, signal }, atBoot)
