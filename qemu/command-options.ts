@@ -11,7 +11,7 @@ export interface SpawnOptions {
   readonly env?: NodeJS.ProcessEnv | undefined
   /**
    * How this machine's files get there: by FUSE where the guest can, else 9P (`auto`), by one of them, or not at all.
-   * Default `auto`.
+   * Default `auto`; for a machine with a `root` `none`, unless there is a `namespace`.
    */
   readonly files?: 'auto' | 'fuse' | '9p' | 'none' | undefined
   /** Whether they cannot be changed from there. Default false. */
@@ -27,7 +27,7 @@ export interface SpawnOptions {
   readonly fstabStrict?: boolean | undefined
   /** Whether the command gets a terminal, 80 x 24, to which stderr goes too. Default false. */
   readonly tty?: boolean | undefined
-  /** What the command reads; without it, what is written to `stdin`, or with `run` nothing. */
+  /** What the command reads; without it, what is written to `stdin`, or with `run` nothing. Its error ends the command. */
   readonly stdin?: string | Uint8Array | Readable | undefined
   /** For the command, from the call on, in milliseconds. By default none. */
   readonly timeoutMs?: number | undefined

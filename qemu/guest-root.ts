@@ -59,16 +59,21 @@ export async function decideRoot(
   const lacking = whatIsLacking(type, kernel, tree)
   if (lacking === undefined) return { type, hostPath: path }
   throw new CpuError('ERR_CPU_VM_ROOT', `kernel ${kernel.release} has no ${lacking.what}`, {
-    remedy: `build it with ${lacking.option}, or use ${type === '9p' ? '-root virtiofs' : '-root 9p'}`,
+    remedy: `build it with ${lacking.option}, or use -root ${lacking.instead}`,
   })
 }
 
 function whatIsLacking(type: RootType, { features, modulesDirectory }: Kernel, tree: ModuleTree) {
   const isMissing = (name: string) => modulesDirectory !== undefined && tree.presence(name) === 'absent'
   if (type === 'virtiofs' && features.virtiofs === 'absent')
-    return { what: 'virtiofs', option: 'CONFIG_VIRTIO_FS' }
+    return { what: 'virtiofs', option: 'CONFIG_VIRTIO_FS', instead: '9p' }
   if (type === '9p' && (features['9p'] === 'absent' || isMissing('9pnet_virtio')))
-    return { what: '9P over virtio', option: 'CONFIG_9P_FS and CONFIG_NET_9P_VIRTIO' }
+    return {
+      what: '9P over virtio',
+      option: 'CONFIG_9P_FS and CONFIG_NET_9P_VIRTIO',
+      instead: 'virtiofs',
+    }
+  if (isMissing('overlay')) return { what: 'overlayfs', option: 'CONFIG_OVERLAY_FS', instead: 'none' }
   return undefined
 }
 

@@ -68,9 +68,10 @@ type Ending = { readonly verdict: Verdict } | { readonly failure: unknown }
 function launch(host: CommandHost, argv: readonly string[], options: SpawnOptions) {
   const streams = { stdin: new Pipe(), stdout: new Pipe(), stderr: new Pipe() }
   for (const stream of Object.values(streams)) stream.on('error', () => undefined)
-  if (options.stdin !== undefined) feed(options.stdin, streams.stdin)
+  const input = feed(options.stdin, streams.stdin)
   const signals = new Signals()
-  const verdict = execute(host, argv, options, { ...streams, signals })
+  const ends = [input, options.signal, host.signal].filter(signal => signal !== undefined)
+  const verdict = execute(host, argv, options, { ...streams, signals }, AbortSignal.any(ends))
     .catch((failure: unknown): Ending => ({ failure }))
     .finally(() => {
       streams.stdin.destroy()
@@ -80,21 +81,26 @@ function launch(host: CommandHost, argv: readonly string[], options: SpawnOption
   return { streams, verdict, kill: (signal: NodeJS.Signals = 'SIGTERM') => signals.send(signal) }
 }
 
-function feed(input: string | Uint8Array | Readable, stdin: Pipe): void {
-  if (!(input instanceof Readable)) return void stdin.end(input)
-  input.once('error', () => stdin.end())
-  input.pipe(stdin)
+/** The signal is aborted when the input breaks: a command that has read half of it has not done what it was to do. */
+function feed(input: SpawnOptions['stdin'], stdin: Pipe): AbortSignal {
+  const broken = new AbortController()
+  if (input instanceof Readable) {
+    if (input.errored) broken.abort(input.errored)
+    input.once('error', error => broken.abort(error))
+    input.pipe(stdin)
+  } else if (input !== undefined) stdin.end(input)
+  return broken.signal
 }
 
 async function execute(
-  { machine, kernelLog, atBoot, signal: machineSignal }: CommandHost,
+  { machine, kernelLog, atBoot }: CommandHost,
   argv: readonly string[],
   options: SpawnOptions,
   joints: { stdin: Pipe; stdout: Pipe; stderr: Pipe; signals: Signals },
+  signal: AbortSignal,
 ): Promise<Ending> {
   if (argv.length === 0) throw new UsageError('no command is given')
   const { tty = false, fstabStrict = false, failOn, timeoutMs } = options
-  const signal = AbortSignal.any([options.signal, machineSignal].filter(signal => signal !== undefined))
   signal.throwIfAborted()
   findRunning(machine.name)
   if (machine.cid === undefined && machine.tcpPort === undefined)

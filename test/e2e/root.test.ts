@@ -42,6 +42,15 @@ t.test('/ by virtiofs', async t => {
   const own = 'cat /proc/1/comm; ls /run; test -c /dev/ttyS0 && unshare --user --map-root-user id -u'
   t.match(await run(own), { stdout: /^\S+\ninitctl\n0\n$/ }, "/proc, /dev and /run are the guest's own")
 
+  const past = 'mount -t virtiofs cpu-root /mnt && mount -o remount,rw /mnt && cd /mnt'
+  const evil = `${past}; for to in .${directory} dev/shm; do echo x >$to/evil; done; cat .${directory}/mine`
+  t.match(
+    await run(evil),
+    { stdout: 'mine\n', stderr: /Read-only file system\n.*Read-only file system/s },
+    'nor by going past it',
+  )
+  t.notOk(existsSync(at('evil')) || existsSync('/dev/shm/evil'))
+
   const fstab = `src ${at('shared')} virtiofs rw`
   t.match(await run(`echo real >${at('shared')}/file`, { fstab, cwd: '/' }), { exitCode: 0, stderr: '' })
   t.equal(readFileSync(at('shared/file'), 'utf8'), 'real\n', 'a share is the real thing')

@@ -121,6 +121,8 @@ t.test('a failure, a limit and an abort reject', async t => {
   controller.abort(new Error('enough'))
   await t.rejects(running.ended, { message: 'enough' })
   await t.rejects(vm.run(['true'], { signal }), { message: 'enough' }, 'nor is it begun')
+  const broken = new Readable({ read: () => broken.destroy(new Error('half of it')) })
+  await t.rejects(vm.run(['cat'], { stdin: broken }), { message: 'half of it' })
   await t.rejects(vm.run([]), { code: 'ERR_CPU_USAGE' })
   await t.rejects(vm.run(['true'], { namespace: 'relative' }), { code: 'ERR_CPU_USAGE' })
 })
