@@ -1,6 +1,7 @@
-// mount(2) and umount2(2) in the namespace of this process: for PID 1's own mounts. A session's mounts are
+// mount(2), umount2(2) and chroot(2) in this process: for PID 1's own mounts. A session's mounts are
 // made by program.h.
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -27,11 +28,17 @@ Napi::Value Unmount(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), OrErrno(umount2(Text(info[0]).c_str(), flags)));
 }
 
+// changeRoot(path): 0 or a negative errno. Of all threads, which share what chroot(2) changes.
+Napi::Value ChangeRoot(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), OrErrno(chroot(Text(info[0]).c_str())));
+}
+
 }  // namespace
 
 void InitMount(Napi::Env env, Napi::Object exports) {
   exports.Set("mount", Napi::Function::New(env, Mount));
   exports.Set("unmount", Napi::Function::New(env, Unmount));
+  exports.Set("changeRoot", Napi::Function::New(env, ChangeRoot));
 }
 
 }  // namespace cpu

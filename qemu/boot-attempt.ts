@@ -11,6 +11,7 @@ import { consoleTail, panicLine } from './console-log.js'
 import { type ControlLine, openControlLine } from './control-line.js'
 import { startDaemon } from './daemon-process.js'
 import * as devices from './devices.js'
+import { ROOT_TAG } from './guest-root.js'
 import { furtherModules, type GuestFiles, guestModulePath, machineImage } from './image.js'
 import {
   type MachineKeys,
@@ -119,6 +120,7 @@ function machineDevices({
     ...settings.shares.map((share, index) =>
       devices.share({ index, tag: share.tag, socket: shareSocket(directory, share) }),
     ),
+    ...(settings.root?.type === '9p' ? [devices.ninePRoot({ ...settings.root, tag: ROOT_TAG })] : []),
     ...settings.disks.map((disk, index) => devices.disk({ ...disk, index })),
     ...(options.gdb ? [devices.debuggerStub(files.gdb)] : []),
     ...(options.debug ? [devices.humanMonitor(files.humanMonitor)] : []),
@@ -149,6 +151,7 @@ async function guestFiles(
     ],
     modules: modules.map(({ name }) => guestModulePath(kernel.release, name)),
     control: devices.controlDevice(settings.machine),
+    ...(settings.root === undefined ? {} : { root: { type: settings.root.type, tag: ROOT_TAG } }),
     ...(tcpPort === undefined ? {} : { network: devices.USER_NETWORK }),
   }
   return { [GUEST_CONFIG_PATH]: JSON.stringify(config), ...(await furtherModules(kernel, tree, modules)) }

@@ -23,7 +23,7 @@ import { test } from './commands/test.js'
 import { wait } from './commands/wait.js'
 import { HELP } from './help.js'
 import { MachineError } from './machine-error.js'
-import { Interruption } from './run.js'
+import { Interruption } from './verdict.js'
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   run,

@@ -200,6 +200,18 @@ export function ninePShare(options: { tag: string; hostPath: string }): Device {
   }
 }
 
+/** The guest's root by QEMU's own 9P server, which changes nothing there. What is mounted below is in it. */
+export function ninePRoot({ tag, hostPath }: { tag: string; hostPath: string }): Device {
+  const access = 'security_model=none,readonly=on,multidevs=remap'
+  return {
+    qemu: [
+      ...['-fsdev', `local,id=root,path=${quoted(hostPath)},${access}`],
+      ...['-device', `virtio-9p-pci,fsdev=root,mount_tag=${tag}`],
+    ],
+    modules: ['9pnet_virtio'],
+  }
+}
+
 /** All arguments of QEMU. */
 export function commandLine(devices: readonly Device[]): string[] {
   const append = devices.flatMap(device => device.append ?? [])

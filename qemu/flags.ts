@@ -7,6 +7,7 @@ import { UsageError } from '../src/errors.js'
 import { FSTAB_VARIABLE } from '../src/ssh/exec-request.js'
 import { ARCHITECTURES } from './architecture.js'
 import { parseDisk } from './disk.js'
+import { locateRoot, parseRoot } from './guest-root.js'
 import type { MachineOptions, ShareOptions } from './settings.js'
 import { SHARE_CACHES } from './virtiofsd.js'
 
@@ -70,6 +71,13 @@ const MACHINE = defineFlags({
     placeholder: 'FILE[:ro][,snapshot]',
     located: inDirectory,
     help: 'file or block device that is /dev/vda there, the next one vdb, and so on; with ,snapshot, what is written goes with the machine; ,format=raw or qcow2, by default as the name says',
+  },
+  root: {
+    kind: 'string',
+    placeholder: 'TYPE[=DIR]',
+    default: 'none',
+    located: locateRoot,
+    help: "the guest's root file system: virtiofs or 9p for this machine's own, or that in DIR, where nothing of it is changed; none for cpud alone (default none)",
   },
   net: {
     kind: 'string',
@@ -261,6 +269,7 @@ export function machineOptions(values: FlagValues<typeof MACHINE>): MachineOptio
     net: values.net,
     accel: values.accel,
     disks: values.disk.map(parseDisk),
+    root: parseRoot(values.root),
     nested: values.nested,
     gdb: values.gdb,
     debug: values.debug,

@@ -38,6 +38,10 @@ export const HELP: Readonly<Record<string, { readonly table: FlagTable; readonly
       examples: [
         { command: 'cpu-vm run -- make test', does: 'exits with the exit code of make' },
         { command: 'cpu-vm run -kernel bzImage uname -r', does: 'on a kernel of yours' },
+        {
+          command: 'cpu-vm run -root virtiofs -- ./t',
+          does: 'in a copy of this machine, which changes nothing here',
+        },
         { command: 'cpu-vm run -timeout 5m -result result.json -- ./test.sh', does: 'in CI' },
       ],
       footer:

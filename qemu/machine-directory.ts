@@ -10,6 +10,7 @@ import { generateKey } from '../src/ssh/generate-key.js'
 import { type Address, knownHostsName } from '../src/transport/address.js'
 import { isForeign, ownArchitecture } from './architecture.js'
 import type { Accelerator } from './devices.js'
+import type { RootType } from './guest-root.js'
 import { endProcesses, identifyProcess, isAlive, type ProcessIdentity } from './process-identity.js'
 import { writeError } from './write-error.js'
 
@@ -28,6 +29,8 @@ export interface MachineState {
   readonly kept?: boolean | undefined
   readonly cid?: number | undefined
   readonly tcpPort?: number | undefined
+  /** What its root file system is, where that is not the initramfs. */
+  readonly root?: RootType | undefined
   /** Absent until they are decided. */
   readonly release?: string | undefined
   readonly accelerator?: Accelerator | undefined

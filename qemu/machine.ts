@@ -6,8 +6,17 @@ import type { KernelLogReport } from '../src/cpud/guest-control.js'
 import { freeCid, freePort } from './addresses.js'
 import { type Attempt, type AttemptOptions, attemptBoot } from './boot-attempt.js'
 import { removeDamaged } from './cache.js'
+import type {
+  BufferOptions,
+  CommandResult,
+  MachineCommand,
+  RunOptions,
+  SpawnOptions,
+} from './command-options.js'
 import { openControlLine } from './control-line.js'
 import type { Accelerator } from './devices.js'
+import { KernelLogReaders } from './kernel-log-readers.js'
+import { runCommand, spawnCommand } from './machine-command.js'
 import {
   createMachineDirectory,
   endMachine,
@@ -23,10 +32,11 @@ import type { MachineEnd } from './machine-end.js'
 import { MachineError } from './machine-error.js'
 import { isAlive, waitForEnd } from './process-identity.js'
 import { decide, type Images, type MachineOptions, prepareImages, type Settings, timed } from './settings.js'
+import { consoleFindings } from './verdict.js'
 
 export interface Machine extends AsyncDisposable {
   readonly name: string
-  /** Its files: console.log, ssh_config and so on; removed by stop(). */
+  /** Its files: console.log, ssh_config and so on; removed by close(). */
   readonly directory: string
   readonly cid: number | undefined
   /** On 127.0.0.1. */
@@ -43,8 +53,17 @@ export interface Machine extends AsyncDisposable {
    * answer within `limitMs`.
    */
   kernelLog(limitMs: number): Promise<KernelLogReport | undefined>
+  /**
+   * Runs a command in it, with this machine's files, and resolves when it has ended by itself, with whatever exit code.
+   * Rejects with CommandError for all that is no such end: a panic, an oops, a lost connection, the time limit and others,
+   * each with its code; with UsageError and CpuError where it cannot be run; with the reason of an aborted signal.
+   */
+  run(argv: readonly string[], options?: RunOptions<BufferEncoding>): Promise<CommandResult<string>>
+  run(argv: readonly string[], options: BufferOptions): Promise<CommandResult<Buffer>>
+  /** The same, while it runs: its streams, and `ended`. Never throws. */
+  spawn(argv: readonly string[], options?: SpawnOptions): MachineCommand
   /** Switches the guest off, ends what still runs, and removes its files. May be called again. */
-  stop(): Promise<void>
+  close(): Promise<void>
 }
 
 const CONTROL_LIMIT_MS = 1_000
@@ -65,7 +84,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
     const settings = await timed(options, 'checks', () => decide(options))
     options.onDecided?.(settings)
     const images = await prepareImages(settings.kernel, options, settings.tree)
-    const state = { ...initial, release: settings.kernel.release }
+    const state = { ...initial, release: settings.kernel.release, root: settings.root?.type }
     const keys = generateKeys(name)
     const addresses = { cid: undefined, tcpPort: undefined }
     const base = { directory, settings, images, options, keys, state, ...addresses }
@@ -165,28 +184,30 @@ function isCollision(error: MachineError): boolean {
   )
 }
 
-function machineHandle({ directory, keys, settings }: AttemptOptions, start: Start): Machine {
+function machineHandle({ directory, keys, settings, options }: AttemptOptions, start: Start): Machine {
   const { state, ended, bootMs } = start
   let stopping: Promise<void> | undefined
-  const stop = () => {
+  const close = () => {
     stopping ??= shutDown(directory)
     return stopping
   }
   const exited = ended.then(
     (end): MachineEnd => (stopping === undefined ? end : { kind: 'stopped', message: 'stopped' }),
   )
+  const { name, cid, tcpPort } = state
+  const machine = { name, directory, cid, tcpPort, exited }
+  const kernelLog = new KernelLogReaders(limitMs => askKernelLog(directory, limitMs))
+  const host = { machine, kernelLog, atBoot: consoleFindings(machine), signal: options.signal }
   return {
-    name: state.name,
-    directory,
-    cid: state.cid,
-    tcpPort: state.tcpPort,
+    ...machine,
     hostKey: keys.hostPublicKey.trim(),
     bootMs,
     accelerator: state.accelerator ?? settings.accelerator,
-    exited,
-    kernelLog: limitMs => askKernelLog(directory, limitMs),
-    stop,
-    [Symbol.asyncDispose]: stop,
+    kernelLog: kernelLog.open().read,
+    run: ((argv, commandOptions = {}) => runCommand(host, argv, commandOptions)) as Machine['run'],
+    spawn: (argv, commandOptions = {}) => spawnCommand(host, argv, commandOptions),
+    close,
+    [Symbol.asyncDispose]: close,
   }
 }
 

@@ -8,6 +8,7 @@ import { type Architecture, isForeign } from './architecture.js'
 import { kvmRemedy, vsockRemedy } from './device-access.js'
 import type { Accelerator, Device, MachineType } from './devices.js'
 import type { Disk } from './disk.js'
+import { decideRoot, ROOT_TAG, type Root, type RootOptions, rootShares } from './guest-root.js'
 import { baseImage } from './image.js'
 import type { Kernel } from './kernel.js'
 import { findKernel } from './kernel-search.js'
@@ -17,8 +18,9 @@ import { requireModules } from './required-modules.js'
 import { checkTag, type Sandbox, type Share, type ShareCache, type VirtiofsdProgram } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
 
+/** All of them may be left out. docs/api.md has them in a table. */
 export interface MachineOptions {
-  /** By default one that is free. */
+  /** Letters, digits, - and _, at most 63; by default one that is free. */
   readonly name?: string | undefined
   /** bzImage, Image or vmlinux, the directory where one was built, or a release; by default the best in the cache. */
   readonly kernel?: string | undefined
@@ -32,12 +34,22 @@ export interface MachineOptions {
   readonly extraModules?: readonly string[] | undefined
   /** More of the kernel's command line. */
   readonly append?: string | undefined
+  /** In MiB, at least 384; by default 1024, nested 2048. */
   readonly memoryMiB?: number | undefined
+  /** By default 2, or as many as there are; emulated 1. */
   readonly cpus?: number | undefined
+  /** Directories by virtiofs, which a line `TAG /mnt virtiofs` of an fstab mounts. */
   readonly shares?: readonly ShareOptions[] | undefined
+  /** /dev/vda, /dev/vdb and so on. */
   readonly disks?: readonly Disk[] | undefined
+  /**
+   * A directory of this machine's for the guest's root file system. The guest changes nothing in it: what is written there
+   * goes with the machine. By default its root is an initramfs with cpud alone.
+   */
+  readonly root?: RootOptions | undefined
   /** `auto`: vsock where it works, else TCP. `both` has TCP in any case. With `none` only the console leads there. */
   readonly net?: 'auto' | 'vsock' | 'tcp' | 'both' | 'none' | undefined
+  /** `auto`: KVM where it works, else TCG, which emulates the processor. */
   readonly accel?: 'auto' | Accelerator | undefined
   /** KVM and vhost-vsock within the guest. */
   readonly nested?: boolean | undefined
@@ -51,14 +63,15 @@ export interface MachineOptions {
   readonly keep?: boolean | undefined
   /** More parts of the machine, such as those of devices.ts that no other option asks for. */
   readonly devices?: readonly Device[] | undefined
-  /** For the boot, until cpud is ready. */
+  /** For the boot, until cpud is ready, in milliseconds; by default 60,000, emulated 120,000. */
   readonly timeoutMs?: number | undefined
   /** Leaves the machine running when this process ends; otherwise it is killed then, however we die. */
   readonly detached?: boolean | undefined
+  /** Gives the start up; later, ends every command in the machine. What waits rejects with its reason. */
   readonly signal?: AbortSignal | undefined
   /** What is chosen and why, and what goes wrong without being fatal; one line each. */
   readonly onMessage?: ((line: string) => void) | undefined
-  /** The time that a stage took. */
+  /** The time that a stage took, in milliseconds. */
   readonly onStage?: ((stage: string, ms: number) => void) | undefined
   /** What is used, before anything is started. */
   readonly onDecided?: ((settings: Settings) => void) | undefined
@@ -69,9 +82,12 @@ export interface MachineOptions {
 }
 
 export interface ShareOptions {
+  /** 1 to 36 characters, by which it is mounted. */
   readonly tag: string
+  /** A directory; relative to the current one. */
   readonly hostPath: string
   readonly readOnly?: boolean
+  /** How long the guest keeps what it has seen of it: `never`, for a second (`auto`, the default), or `always`. */
   readonly cache?: ShareCache
 }
 
@@ -85,6 +101,7 @@ export interface Settings {
   readonly cpus: number
   readonly shares: readonly Share[]
   readonly disks: readonly Disk[]
+  readonly root: Root | undefined
   readonly virtiofsd: { readonly program: VirtiofsdProgram; readonly sandbox: Sandbox } | undefined
   readonly vsock: boolean
   readonly tcp: boolean
@@ -117,12 +134,13 @@ export async function decide(options: MachineOptions): Promise<Settings> {
   const accelerator = await chooseAccelerator(options.accel ?? 'auto', kernel.architecture, say)
   const machine = chooseMachine(options.machine, kernel.architecture, accelerator)
   const { vsock, tcp } = chooseNetwork(options.net ?? 'auto', kernel, say)
-  const shares = await checkShares(options, kernel)
+  const tree = new ModuleTree(kernel.modulesDirectory)
+  const root = await decideRoot(options.root, kernel, tree)
+  const shares = [...(await checkShares(options, kernel)), ...rootShares(root)]
   const nested = options.nested ?? false
   if (nested && kernel.architecture !== 'x86_64')
     throw new UsageError(`-nested is for guests of x86_64, and this one is ${kernel.architecture}`)
   warnOfLimits(kernel, nested, say)
-  const tree = new ModuleTree(kernel.modulesDirectory)
   requireModules(options.extraModules ?? [], kernel, tree)
   return {
     kernel,
@@ -134,6 +152,7 @@ export async function decide(options: MachineOptions): Promise<Settings> {
     cpus: options.cpus ?? (accelerator === 'tcg' ? 1 : Math.min(2, availableParallelism())),
     shares,
     disks: await checkDisks(options.disks ?? []),
+    root,
     virtiofsd: shares.length === 0 ? undefined : await chooseVirtiofsd(shares, say),
     vsock,
     tcp,
@@ -235,6 +254,7 @@ function reasonAgainstVsock({ release, features }: Kernel, forced: boolean): str
 async function checkShares(options: MachineOptions, kernel: Kernel): Promise<Share[]> {
   const shares: Share[] = []
   for (const { tag, hostPath, readOnly = false, cache = 'auto' } of options.shares ?? []) {
+    if (tag === ROOT_TAG) throw new UsageError(`the share tag ${tag} is that of -root`, 'choose another')
     if (shares.some(share => share.tag === tag)) throw new UsageError(`two shares have the tag ${tag}`)
     const path = await realpath(hostPath).catch(() => undefined)
     if (path === undefined || !(await stat(path)).isDirectory())
@@ -267,9 +287,14 @@ async function chooseVirtiofsd(
 ): Promise<Settings['virtiofsd']> {
   const { program, works, sandbox, reason } = await probeVirtiofsd()
   if (program === undefined || !works) {
-    throw new CpuError('ERR_CPU_VM_VIRTIOFSD', `shares need virtiofsd, which does not work here: ${reason}`, {
-      remedy: 'apt-get install qemu-system-x86 virtiofsd; the one that comes with QEMU up to 7.2 needs root',
-    })
+    throw new CpuError(
+      'ERR_CPU_VM_VIRTIOFSD',
+      `what is shared needs virtiofsd, which does not work here: ${reason}`,
+      {
+        remedy:
+          'apt-get install qemu-system-x86 virtiofsd; the one that comes with QEMU up to 7.2 needs root, which -root 9p does not',
+      },
+    )
   }
   if (sandbox === 'chroot') say(`virtiofsd runs with sandbox=chroot, the stronger one fails: ${reason}`)
   // pivot_root into what is the root already is refused.

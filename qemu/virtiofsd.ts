@@ -105,13 +105,19 @@ export function virtiofsdCommand(options: Pick<VirtiofsdOptions, 'program' | 'sa
   return share.readOnly ? readOnlyView(share.hostPath, program.path, args) : { command: program.path, args }
 }
 
-/** The virtiofsd in C cannot share read-only; in a mount namespace of its own it sees a read-only bind mount. */
+/**
+ * The virtiofsd in C cannot share read-only; in a mount namespace of its own it sees a read-only bind mount. Of `/` it sees
+ * all that is mounted below, too, and each of these is made read-only, but what not even root can get at.
+ */
 function readOnlyView(
   directory: string,
   command: string,
   args: readonly string[],
 ): { command: string; args: string[] } {
-  const script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+  const bind = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
+  const all =
+    'findmnt -nlo TARGET | while IFS= read -r at; do mount -o remount,bind,ro "$at"; done; mount -o remount,bind,ro /'
+  const script = `${directory === '/' ? all : bind} && shift && exec "$@"`
   return {
     command: 'unshare',
     args: ['--mount', '--', 'sh', '-c', script, 'sh', directory, command, ...args],

@@ -52,7 +52,7 @@ export async function startNestedLab(options: NestedLabOptions = {}): Promise<Ne
       return ['env', '-C', packageRoot(), ...variables, ...argv]
     },
     async [Symbol.asyncDispose]() {
-      await outer.stop()
+      await outer.close()
       rmSync(directory, { recursive: true })
     },
   }

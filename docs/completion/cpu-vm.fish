@@ -22,7 +22,7 @@ function __cpu_vm_operands
             case --
                 set -e words[1]
                 break
-            case -name --name -arch --arch -kernel --kernel -modules --modules -module --module -machine --machine -append --append -memory --memory -cpus --cpus -share --share -disk --disk -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
+            case -name --name -arch --arch -kernel --kernel -modules --modules -module --module -machine --machine -append --append -memory --memory -cpus --cpus -share --share -disk --disk -root --root -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
                 set -e words[1]
                 set -q words[1]; and set -e words[1]
             case '-?*'
@@ -72,6 +72,7 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o memory -x -d 'memory'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o cpus -x -d 'processors'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o share -x -d 'directory to share by virtiofs, read-only with :ro'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o disk -x -d 'file or block device that is /dev/vda there, the next one vdb, and so on'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o root -x -d 'the guest\'s root file system: virtiofs or 9p for this machine\'s own, or that in DIR, where nothing of it is changed'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o net -x -a 'auto vsock tcp both none' -d 'how the machine is reached: auto takes vsock where it works'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o accel -x -a 'auto kvm tcg' -d 'auto takes KVM where it works, else emulates the processor'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 start' -o nested -d 'KVM and vhost-vsock in the guest, for guests of its own'
@@ -94,6 +95,7 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o memory -x -d 'memory'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o cpus -x -d 'processors'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o share -x -d 'directory to share by virtiofs, read-only with :ro'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o disk -x -d 'file or block device that is /dev/vda there, the next one vdb, and so on'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o root -x -d 'the guest\'s root file system: virtiofs or 9p for this machine\'s own, or that in DIR, where nothing of it is changed'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o net -x -a 'auto vsock tcp both none' -d 'how the machine is reached: auto takes vsock where it works'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o accel -x -a 'auto kvm tcg' -d 'auto takes KVM where it works, else emulates the processor'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o nested -d 'KVM and vhost-vsock in the guest, for guests of its own'

@@ -22,7 +22,8 @@ export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
     throw new UsageError('no command gets into a machine with -net none', 'use cpu-vm start and console')
   const machine = machineOptions(values)
   if (values['dry-run']) {
-    const line = quoteLine(['cpu', machine.name ?? 'NAME', ...operands])
+    const flags = machine.root !== undefined && values.namespace === undefined ? ['-files', 'none'] : []
+    const line = quoteLine(['cpu', ...flags, machine.name ?? 'NAME', ...operands])
     return print(`${await describeMachine({ ...machine, ...reporting(values.v) })}${line}\n`)
   }
   const { result } = values

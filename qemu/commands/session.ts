@@ -1,14 +1,23 @@
 // A command in a machine by the client, as `cpu NAME COMMAND` runs it.
 
+import { join } from 'node:path'
 import { CPU_FLAGS } from '../../src/cli/cpu-flags.js'
 import { parseFlags } from '../../src/cli/flags.js'
 import type { ClientOptions } from '../../src/client/run.js'
+import { runtimeDirectory } from '../../src/runtime-directory.js'
 import type { ProgramEnd } from '../../src/ssh/program-end.js'
+import { readState } from '../machine-directory.js'
 
 export interface SessionFlags {
   readonly namespace: string | undefined
   readonly fstab: string | undefined
   readonly v: boolean
+}
+
+/** What a machine gets of this one's files unless that is said: none where it has a root of its own, as all is there. */
+export function filesByDefault(machine: string): string[] {
+  const state = readState(join(runtimeDirectory(), machine))
+  return state?.root === undefined ? [] : ['-files=none']
 }
 
 /** Without a command, a shell. Throws UsageError, and CpuError when it cannot be told how the command ended. */
@@ -18,13 +27,25 @@ export async function runSessionIn(
   command: readonly string[],
   options: Partial<ClientOptions>,
 ): Promise<ProgramEnd> {
-  const { runProgram, clientOptions } = await client()
   const flags = [
-    ...(namespace === undefined ? [] : [`-namespace=${namespace}`]),
+    ...(namespace === undefined ? filesByDefault(machine) : [`-namespace=${namespace}`]),
     ...(fstab === undefined ? [] : [`-fstab=${fstab}`]),
     ...(v ? ['-v'] : []),
   ]
-  return runProgram({ ...clientOptions(parseFlags(CPU_FLAGS, [...flags, machine, ...command])), ...options })
+  return runWithFlags(flags, machine, command, options)
+}
+
+/** The same by flags of cpu(1); with these variables, if not this process's. */
+export async function runWithFlags(
+  flags: readonly string[],
+  machine: string,
+  command: readonly string[],
+  options: Partial<ClientOptions>,
+  environment?: Map<string, Buffer>,
+): Promise<ProgramEnd> {
+  const { runProgram, clientOptions } = await client()
+  const parsed = parseFlags(CPU_FLAGS, [...flags, machine, ...command])
+  return runProgram({ ...clientOptions(parsed, environment), ...options })
 }
 
 /** Throws UsageError for flags that cannot be used: before a machine is booted for nothing. */

@@ -20,7 +20,7 @@ import type { MachineJob } from '../matrix/run-machine.js'
 import { runMatrix, unfinishedResults } from '../matrix/run-matrix.js'
 import { tapComment, tapResult, tapStart } from '../matrix/tap.js'
 import { findProject, withProject } from '../project-file.js'
-import { Interruption } from '../run.js'
+import { Interruption } from '../verdict.js'
 import { command, type Flags } from './command.js'
 import { print, say } from './output.js'
 

@@ -7,8 +7,8 @@ import type { Finding } from '../kernel-findings.js'
 import { freeName, type Machine, startMachine } from '../machine.js'
 import { MachineError } from '../machine-error.js'
 import { type FailOn, NO_KERNEL_LOG, type Stage } from '../result.js'
-import { consoleFindings, judgeError, runIn, type Verdict } from '../run.js'
 import type { MachineOptions, Settings } from '../settings.js'
+import { consoleFindings, judgeError, runIn, type Verdict } from '../verdict.js'
 import type { Need } from './budget.js'
 import { CapturedOutput, lastPart } from './captured-output.js'
 import { disappointment } from './expectation.js'
@@ -132,7 +132,8 @@ class MachineRun {
     const start = performance.now()
     const streams = { stdin: Readable.from([]), stdout, stderr, terminal: false }
     // A test that lacks a mount may well succeed.
-    const strictness = { fstab: true, directory: true }
+    const { root } = this.#job.settings
+    const strictness = { fstab: true, directory: root === undefined || root.hostPath === '/' }
     const execute = (name: string, over: AbortSignal) =>
       runSessionIn(name, session, planned.test.command, { ...streams, strictness, signal: over })
     const verdict = await runIn(machine, { execute, timeoutMs, failOn, signal }, atBoot)
@@ -182,7 +183,7 @@ class MachineRun {
     const machine = this.#machine
     if (machine === undefined) return
     this.#keepFiles(machine.directory)
-    await machine.stop().catch(error => this.#around.onMessage(`cannot stop it: ${describeError(error)}`))
+    await machine.close().catch(error => this.#around.onMessage(`cannot stop it: ${describeError(error)}`))
   }
 
   #keepFiles(directory: string): void {

@@ -25,7 +25,7 @@ import { formatAddress } from '../transport/address.js'
 import { type Connection, connectTo } from './connection.js'
 import type { Destination } from './destination.js'
 import { type FileOffer, FileService, type OfferedFiles } from './file-service.js'
-import { runSession, type SessionStreams } from './session.js'
+import { runSession, type SessionStreams, type SignalSource } from './session.js'
 
 /** Everything `cpu` needs to know, worked out from flags, ssh_config and environment. */
 export interface ClientOptions extends SessionStreams {
@@ -46,6 +46,8 @@ export interface ClientOptions extends SessionStreams {
   /** What starts an escape on a terminal of ours, if anything. */
   readonly escapeCharacter: string | undefined
   readonly signal?: AbortSignal | undefined
+  /** Where signals for the program come from, if not from this process. */
+  readonly signals?: SignalSource | undefined
   /** Called when the command is asked for: signals are passed to it from then on. */
   readonly onStart?: (() => void) | undefined
   /** Lines for `-v`. */
@@ -102,6 +104,7 @@ async function runOn(
       terminal: options.terminal,
       terminalType: options.environment.get('TERM')?.toString() ?? 'dumb',
       escapeCharacter: options.escapeCharacter,
+      signals: options.signals,
       signal: AbortSignal.any(signals),
     })
   } finally {

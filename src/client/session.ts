@@ -4,8 +4,9 @@ import type { ReadStream, WriteStream } from 'node:tty'
 import type ssh2 from 'ssh2'
 import { CpuError } from '../errors.js'
 import type { EncodedExec } from '../ssh/exec-request.js'
-import { endedBy, type ProgramEnd, receiveProgramEnd } from '../ssh/program-end.js'
+import { endedBy, type ProgramEnd } from '../ssh/program-end.js'
 import { sendSignal } from '../ssh/send-signal.js'
+import { receiveProgramEnd } from '../ssh/tell-program-end.js'
 import { EscapeFilter } from './escapes.js'
 import { RawTerminal } from './terminal.js'
 
@@ -16,6 +17,12 @@ export interface SessionStreams {
   readonly stderr: Writable
 }
 
+/** Where signals for the program come from. */
+export interface SignalSource {
+  /** Those from now on, and what has waited, until it is disposed of. */
+  listen(deliver: (signal: NodeJS.Signals) => void): Disposable
+}
+
 export interface SessionOptions extends SessionStreams {
   readonly request: EncodedExec
   /** Whether the program gets a terminal, with the size of ours where there is one. */
@@ -24,6 +31,8 @@ export interface SessionOptions extends SessionStreams {
   readonly terminalType: string
   /** What starts an escape where our terminal is used, if anything. */
   readonly escapeCharacter?: string | undefined
+  /** By default, FORWARDED_SIGNALS to this process. */
+  readonly signals?: SignalSource | undefined
   /** Ends the session: the channel is closed and the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
@@ -53,7 +62,9 @@ async function attend(
     giveUp = resolve
     leave = reject
   })
-  using _signals = forwardSignals(channel, () => giveUp(endedBy('SIGINT')))
+  using _signals =
+    options.signals?.listen(name => sendSignal(channel, name.slice('SIG'.length))) ??
+    forwardSignals(channel, () => giveUp(endedBy('SIGINT')))
   terminal?.onResize(({ rows, columns }) => channel.setWindow(rows, columns, 0, 0))
   const escapes = terminal && escapeFilter(options, terminal, leave)
   return await Promise.race([follow(client, channel, options, escapes), givenUp])

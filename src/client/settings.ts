@@ -16,8 +16,11 @@ import { parseServeAddress, type ServeFilesOptions } from './serve.js'
 
 type Flags = ParsedFlags<typeof CPU_FLAGS>
 
-/** Works out the options of one `cpu` command. Throws UsageError, and CpuError for files that cannot be used. */
-export function clientOptions(flags: Flags): ClientOptions {
+/**
+ * Works out the options of one `cpu` command, whose environment is `inherited` if not this process's. Throws UsageError,
+ * and CpuError for files that cannot be used.
+ */
+export function clientOptions(flags: Flags, inherited = rawEnvironment()): ClientOptions {
   const { values, operands } = flags
   const [operand, ...command] = operands
   if (operand === undefined) throw new UsageError('no host is given', 'for example: cpu -net vsock 3 date')
@@ -37,7 +40,6 @@ export function clientOptions(flags: Flags): ClientOptions {
   )
   const { protocols, cachePolicy, mountOptions } = fileSettings(values)
   const hasFiles = protocols.length > 0
-  const inherited = rawEnvironment()
   const setEnv = new Map(config.setEnv)
   const reports = openReports(values)
   const { fstab, workingDirectory, shown } = namespaceSettings(

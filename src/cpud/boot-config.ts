@@ -1,5 +1,7 @@
 // What PID 1 makes of the machine before it serves, whoever says it: a launcher's file, or the kernel's command line.
 
+import type { GuestRoot } from './guest-config.js'
+
 /** Of one interface. */
 export interface Ipv4Settings {
   readonly address: string
@@ -22,4 +24,6 @@ export interface BootConfig {
   readonly network?: BootNetwork
   /** A serial line for readiness and requests, such as `/dev/ttyS1`. */
   readonly control?: string
+  /** Instead of the initramfs. */
+  readonly root?: GuestRoot
 }

@@ -12,6 +12,12 @@ export interface GuestListen {
   readonly port: number
 }
 
+/** By what, and under which name, the guest finds its root file system. */
+export interface GuestRoot {
+  readonly type: 'virtiofs' | '9p'
+  readonly tag: string
+}
+
 export interface GuestConfig {
   readonly hostname: string
   /** Text in the form of sshd's authorized_keys. */
@@ -25,6 +31,8 @@ export interface GuestConfig {
   readonly network?: Ipv4Settings
   /** A serial line for readiness and requests, such as `/dev/ttyS1`. */
   readonly control?: string
+  /** Instead of the initramfs; never written to. */
+  readonly root?: GuestRoot
 }
 
 type Fields = Readonly<Record<string, unknown>>
@@ -81,6 +89,12 @@ function parseNetwork(value: unknown, field: string): Ipv4Settings {
   }
 }
 
+function parseRoot(value: unknown, field: string): GuestRoot {
+  const { type, tag } = fieldsOf(value, field, ['type', 'tag'])
+  if (type !== 'virtiofs' && type !== '9p') fail(`${field}.type`, '"virtiofs" or "9p"')
+  return { type, tag: text(tag, `${field}.tag`) }
+}
+
 /** Parses the JSON text of a guest configuration. Throws ERR_CPU_GUEST_CONFIG, which names the field. */
 export function parseGuestConfig(json: string): GuestConfig {
   let value: unknown
@@ -89,7 +103,7 @@ export function parseGuestConfig(json: string): GuestConfig {
   } catch (cause) {
     throw new CpuError('ERR_CPU_GUEST_CONFIG', `guest configuration: not JSON, ${String(cause)}`, { cause })
   }
-  const known = ['hostname', 'authorizedKeys', 'hostKey', 'listen', 'modules', 'network', 'control']
+  const known = ['hostname', 'authorizedKeys', 'hostKey', 'listen', 'modules', 'network', 'control', 'root']
   const fields = fieldsOf(value, 'it', known)
   return {
     hostname: text(fields['hostname'], 'hostname'),
@@ -99,5 +113,6 @@ export function parseGuestConfig(json: string): GuestConfig {
     modules: listOf(fields['modules'], 'modules', absolutePath),
     ...(fields['network'] === undefined ? {} : { network: parseNetwork(fields['network'], 'network') }),
     ...(fields['control'] === undefined ? {} : { control: absolutePath(fields['control'], 'control') }),
+    ...(fields['root'] === undefined ? {} : { root: parseRoot(fields['root'], 'root') }),
   }
 }

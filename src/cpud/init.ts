@@ -16,6 +16,7 @@ import { GuestControl, type GuestEvent, type GuestRequest } from './guest-contro
 import { type Log, liftKernelLogLimit, logLevel, openInitLog } from './init-log.js'
 import { mountSystem } from './init-mounts.js'
 import { configureNetwork } from './init-network.js'
+import { enterRoot } from './init-root.js'
 import { listenInitctl } from './initctl.js'
 import { KernelLog } from './kernel-log.js'
 import { loadModules } from './kernel-modules.js'
@@ -44,7 +45,7 @@ export interface Boot {
 
 /**
  * Boots the machine: mounts, modules, network, host name; then starts the daemon and serves until a request on the
- * control line or by a signal. Only for process 1. Whatever fails but `prepare` and the daemon is a warning.
+ * control line or by a signal. Only for process 1. Whatever fails but `prepare`, the root and the daemon is a warning.
  */
 export async function runInit(prepare: (log: Log) => Boot): Promise<never> {
   const init = new Init()
@@ -109,6 +110,7 @@ class Init {
     if (config.control !== undefined && !this.#control)
       this.log(`no control line ${config.control}`, logLevel.warning)
     this.#unsent = undefined
+    if (config.root !== undefined) enterRoot(config.root)
     this.#try(() => system.setLoopbackUp())
     if (isMachineInit()) this.#try(() => listenInitctl(request => void this.shutDown(request)))
     const { hostname, network } = config

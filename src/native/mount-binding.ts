@@ -4,4 +4,6 @@ export interface MountBinding {
   mount(source: string, target: string, type: string, flags: number, data: string): number
   /** umount2(2). */
   unmount(target: string, flags: number): number
+  /** chroot(2). */
+  changeRoot(path: string): number
 }

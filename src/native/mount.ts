@@ -1,4 +1,4 @@
-// mount(2) and umount2(2) in this process's own mount namespace: for PID 1 and for tests. A session's mounts
+// mount(2), umount2(2) and chroot(2) for this process itself: for PID 1 and for tests. A session's mounts
 // are steps of its plan and made by spawnProgram.
 
 import { binding, check } from './binding.js'
@@ -15,4 +15,9 @@ export function mount(source: string, target: string, type: string, flags = 0, d
 /** Unmounts what is mounted last on `target`. `flags` are `MNT_*` bits. Throws a SystemError. */
 export function unmount(target: string, flags = 0): void {
   check(binding.unmount(target, flags), 'umount', target)
+}
+
+/** Makes a directory the root of this process and of what it starts; the current directory stays. Throws a SystemError. */
+export function changeRoot(path: string): void {
+  check(binding.changeRoot(path), 'chroot', path)
 }

@@ -27,11 +27,12 @@ const full = {
   modules: ['/lib/modules/vsock.ko'],
   network: { address: '10.0.2.15', prefix: 24, gateway: '10.0.2.2', nameservers: ['10.0.2.3'] },
   control: '/dev/ttyS1',
+  root: { type: 'virtiofs', tag: 'cpu-root' },
 }
 
 t.test('a guest configuration is what the launcher wrote', async t => {
   t.strictSame(parseGuestConfig(JSON.stringify(full)), full)
-  const { network: _network, control: _control, ...least } = full
+  const { network: _network, control: _control, root: _root, ...least } = full
   t.strictSame(parseGuestConfig(JSON.stringify(least)), least)
 })
 
@@ -48,6 +49,7 @@ t.test('errors in a guest configuration name the field', async t => {
     [{ network: { address: '1.2.3.4', prefix: 33 } }, 'network.prefix must be an integer from 0 to 32'],
     [{ network: { address: '1.2.3.4', prefix: 3, dns: '' } }, 'network.dns must be absent (unknown field)'],
     [{ control: 'ttyS1' }, 'control must be an absolute path'],
+    [{ root: { type: 'nfs', tag: 'a' } }, 'root.type must be "virtiofs" or "9p"'],
     [{ hostnmae: 'v' }, 'hostnmae must be absent (unknown field)'],
   ]
   for (const [change, message] of cases) {

@@ -48,8 +48,8 @@ t.test('a machine with a share: ready, listed, its name taken, stopped without a
   t.match(readFileSync(machineFiles(vm.directory).sshConfig, 'utf8'), /^Host v\b/)
   await t.rejects(startMachine({ name: 'v' }), { code: 'ERR_CPU_VM_NAME_TAKEN' })
 
-  await vm.stop()
-  await vm.stop()
+  await vm.close()
+  await vm.close()
   t.match(await vm.exited, { kind: 'stopped' })
   t.notOk(processes(state).some(isAlive))
   t.notOk(existsSync(vm.directory))

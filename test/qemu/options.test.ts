@@ -1,7 +1,8 @@
-// What is written behind -share and -disk.
+// What is written behind -share, -disk and -root.
 import t from 'tap'
 import { parseDisk } from '../../qemu/disk.js'
 import { parseShare } from '../../qemu/flags.js'
+import { locateRoot, parseRoot } from '../../qemu/guest-root.js'
 
 t.test('shares', async t => {
   t.strictSame(parseShare('src=/home/me'), {
@@ -16,6 +17,17 @@ t.test('shares', async t => {
   for (const text of ['', 'src', '=/a', 'src='])
     t.throws(() => parseShare(text), { code: 'ERR_CPU_USAGE' }, text)
   t.throws(() => parseShare('src=.,cache=some'), { message: /unknown cache some/, remedy: /never, auto/ })
+})
+
+t.test('roots', async t => {
+  t.equal(parseRoot('none'), undefined)
+  t.strictSame(parseRoot('virtiofs'), { type: 'virtiofs' })
+  t.strictSame(parseRoot('9p=/srv/a=b,c'), { type: '9p', hostPath: '/srv/a=b,c' })
+  for (const text of ['', '9p=', 'nfs', 'virtiofs:ro', 'none=/']) {
+    t.throws(() => parseRoot(text), { code: 'ERR_CPU_USAGE', remedy: /-root 9p/ }, text)
+  }
+  t.equal(locateRoot('9p=tree', '/project'), '9p=/project/tree')
+  t.equal(locateRoot('virtiofs', '/project'), 'virtiofs')
 })
 
 t.test('disks', async t => {

@@ -14,6 +14,12 @@ t.test("QEMU's virtiofsd in C", t => {
   t.ok(uncached.args.includes('cache=none'), 'which it calls by another name')
   t.ok(readOnly.args.includes(share.hostPath), 'the directory is an argument of the script, never part of it')
   t.equal(readOnly.args.at(-1), 'sandbox=chroot')
+  const root = virtiofsdCommand({
+    program,
+    sandbox: 'chroot',
+    share: { ...share, hostPath: '/', readOnly: true },
+  })
+  t.match(root.args.join(' '), /findmnt/, 'with / comes what is mounted below')
   t.end()
 })
 
