@@ -181,6 +181,16 @@ Napi::Value LocalCid(const Napi::CallbackInfo& info) {
   return result < 0 ? Napi::Number::New(info.Env(), result) : Napi::Number::New(info.Env(), cid);
 }
 
+// linux/vhost.h, which is not for C++ everywhere.
+constexpr unsigned long kVhostVsockSetGuestCid = _IOW(0xAF, 0x60, uint64_t);
+
+// vhostSetGuestCid(fd, cid): 0, or -EADDRINUSE where another guest has it. For a descriptor of /dev/vhost-vsock.
+Napi::Value SetGuestCid(const Napi::CallbackInfo& info) {
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  const uint64_t cid = info[1].As<Napi::Number>().Uint32Value();
+  return Napi::Number::New(info.Env(), OrErrno(ioctl(fd, kVhostVsockSetGuestCid, &cid)));
+}
+
 }  // namespace
 
 void InitVsock(Napi::Env env, Napi::Object exports) {
@@ -190,6 +200,7 @@ void InitVsock(Napi::Env env, Napi::Object exports) {
   exports.Set("vsockListen", Napi::Function::New<Listen>(env, "vsockListen"));
   exports.Set("vsockAccept", Napi::Function::New<Accept>(env, "vsockAccept"));
   exports.Set("vsockAddress", Napi::Function::New<GetAddress>(env, "vsockAddress"));
+  exports.Set("vhostSetGuestCid", Napi::Function::New<SetGuestCid>(env, "vhostSetGuestCid"));
   exports.Set("vsockLocalCid", Napi::Function::New<LocalCid>(env, "vsockLocalCid"));
 }
 

@@ -33,6 +33,8 @@ export interface AttemptOptions {
   /** The state of the machine before anything runs. */
   readonly state: MachineState
   readonly cid: number | undefined
+  /** Of /dev/vhost-vsock, with the CID set; the caller closes it. */
+  readonly vhostFd?: number | undefined
   readonly tcpPort: number | undefined
 }
 
@@ -67,7 +69,8 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   writeFileSync(files.qemuLog, `${quoteLine([QEMU, ...args])}\n`, { mode: 0o600 })
   options.signal?.throwIfAborted()
   const detached = isDetached(options)
-  const qemu = await startDaemon({ command: QEMU, args, logFile: files.qemuLog, detached })
+  const descriptors = attempt.vhostFd === undefined ? [] : [attempt.vhostFd]
+  const qemu = await startDaemon({ command: QEMU, args, logFile: files.qemuLog, descriptors, detached })
   save({ qemu: qemu.identity })
   const ended = machineEnd(directory, qemu, virtiofsds)
   await awaitReady(attempt, ended)

@@ -104,10 +104,13 @@ export function disk({ index, hostPath, format, readOnly, snapshot }: Disk & { i
   }
 }
 
+/** The descriptor by which QEMU gets /dev/vhost-vsock: the CID is set on it already. */
+export const VHOST_DESCRIPTOR = 3
+
 /** AF_VSOCK through the host's kernel. */
 export function vsock(options: { cid: number }): Device {
   return {
-    qemu: ['-device', `vhost-vsock-pci,guest-cid=${options.cid}`],
+    qemu: ['-device', `vhost-vsock-pci,guest-cid=${options.cid},vhostfd=${VHOST_DESCRIPTOR}`],
     modules: ['vmw_vsock_virtio_transport', 'vsock_loopback'],
   }
 }

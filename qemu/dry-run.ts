@@ -6,6 +6,8 @@ import { runtimeDirectory } from '../src/runtime-directory.js'
 import { quoteLine } from '../src/ssh/quote.js'
 import { freeCid, freePort } from './addresses.js'
 import { qemuArguments } from './boot-attempt.js'
+import { VSOCK_DEVICE } from './device-access.js'
+import { VHOST_DESCRIPTOR } from './devices.js'
 import { machineFiles } from './machine-directory.js'
 import { QEMU } from './probe.js'
 import { decide, type MachineOptions } from './settings.js'
@@ -27,5 +29,6 @@ export async function describeMachine(options: MachineOptions): Promise<string> 
   const cid = settings.vsock ? freeCid() : undefined
   const tcpPort = settings.tcp ? await freePort() : undefined
   const qemu = qemuArguments({ directory, settings, images, options, cid, tcpPort })
-  return `${[...shares, quoteLine([QEMU, ...qemu])].join('\n')}\n`
+  const vhost = cid === undefined ? '' : ` ${VHOST_DESCRIPTOR}<>${VSOCK_DEVICE}`
+  return `${[...shares, quoteLine([QEMU, ...qemu]) + vhost].join('\n')}\n`
 }

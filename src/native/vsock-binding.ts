@@ -28,6 +28,8 @@ export interface VsockBinding {
   vsockAccept(fd: number): number
   /** `address` gets CID and port. */
   vsockAddress(fd: number, peer: boolean, address: Uint32Array): number
+  /** VHOST_VSOCK_SET_GUEST_CID (linux/vhost.h), on a descriptor of /dev/vhost-vsock. */
+  vhostSetGuestCid(fd: number, cid: number): number
   /** VMADDR_CID_ANY where there is no transport. */
   vsockLocalCid(): number
 }

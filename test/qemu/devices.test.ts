@@ -37,7 +37,7 @@ t.test('serial lines: the console into a file, the control line on a socket', t 
 })
 
 t.test('ways to reach the guest', t => {
-  t.equal(line(devices.vsock({ cid: 3 })), '-device vhost-vsock-pci,guest-cid=3')
+  t.equal(line(devices.vsock({ cid: 3 })), '-device vhost-vsock-pci,guest-cid=3,vhostfd=3')
   t.equal(
     line(devices.userNetwork({ hostPort: 40000, guestPort: 17010 })),
     '-netdev user,id=network,hostfwd=tcp:127.0.0.1:40000-:17010 -device virtio-net-pci,netdev=network,romfile=',
