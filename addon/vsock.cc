@@ -1,7 +1,8 @@
 // AF_VSOCK sockets (vsock(7), linux/vm_sockets.h) and readiness of the descriptors that libuv has no stream
-// for yet: sockets that connect or listen.
+// for yet: sockets that connect or listen, ports that nobody has connected to.
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -91,6 +92,27 @@ class Poll : public Handle<Poll, uv_poll_t> {
   int fd_ = -1;
   Napi::FunctionReference on_ready_;
 };
+
+// epollCreate(): a descriptor that is readable while epollTake has something to tell.
+Napi::Value EpollCreate(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), OrErrno(epoll_create1(EPOLL_CLOEXEC)));
+}
+
+// epollAddEdges(epoll, fd): changes of fd are told once each, and its present state at first.
+Napi::Value EpollAddEdges(const Napi::CallbackInfo& info) {
+  epoll_event event = {};
+  event.events = EPOLLET | EPOLLIN | EPOLLOUT;
+  const int epoll = info[0].As<Napi::Number>().Int32Value();
+  const int fd = info[1].As<Napi::Number>().Int32Value();
+  return Napi::Number::New(info.Env(), OrErrno(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)));
+}
+
+// epollTake(epoll): the events of its descriptor that have not been told, 0 for none.
+Napi::Value EpollTake(const Napi::CallbackInfo& info) {
+  epoll_event event = {};
+  const int result = Retry([&] { return epoll_wait(info[0].As<Napi::Number>().Int32Value(), &event, 1, 0); });
+  return Napi::Number::New(info.Env(), result > 0 ? static_cast<int>(event.events) : OrErrno(result));
+}
 
 sockaddr_vm Address(Napi::Value cid, Napi::Value port) {
   sockaddr_vm address = {};
@@ -195,6 +217,9 @@ Napi::Value SetGuestCid(const Napi::CallbackInfo& info) {
 
 void InitVsock(Napi::Env env, Napi::Object exports) {
   exports.Set("Poll", Poll::Define(env));
+  exports.Set("epollCreate", Napi::Function::New<EpollCreate>(env, "epollCreate"));
+  exports.Set("epollAddEdges", Napi::Function::New<EpollAddEdges>(env, "epollAddEdges"));
+  exports.Set("epollTake", Napi::Function::New<EpollTake>(env, "epollTake"));
   exports.Set("vsockConnect", Napi::Function::New<Connect>(env, "vsockConnect"));
   exports.Set("vsockConnectResult", Napi::Function::New<ConnectResult>(env, "vsockConnectResult"));
   exports.Set("vsockListen", Napi::Function::New<Listen>(env, "vsockListen"));

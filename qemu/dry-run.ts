@@ -11,6 +11,7 @@ import { VHOST_DESCRIPTOR } from './devices.js'
 import { machineFiles } from './machine-directory.js'
 import { QEMU } from './probe.js'
 import { decide, type MachineOptions } from './settings.js'
+import { vhostUserVsockCommand } from './vhost-user-vsock.js'
 import { shareSocket, virtiofsdCommand } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
 
@@ -22,6 +23,9 @@ export async function describeMachine(options: MachineOptions): Promise<string> 
     const { command, args } = virtiofsdCommand({ ...settings.virtiofsd!, share })
     return `# descriptor 0 is a socket that listens at ${shareSocket(directory, share)}\n${quoteLine([command, ...args])}`
   })
+  const program = settings.vhostUserVsock
+  const vsock = program === undefined ? undefined : vhostUserVsockCommand({ program, directory })
+  const daemons = vsock === undefined ? shares : [...shares, quoteLine([vsock.command, ...vsock.args])]
   const images = {
     bootImage: await bootImage(settings.kernel.image),
     baseImage: machineFiles(directory).initrd,
@@ -30,5 +34,5 @@ export async function describeMachine(options: MachineOptions): Promise<string> 
   const tcpPort = settings.tcp ? await freePort() : undefined
   const qemu = qemuArguments({ directory, settings, images, options, cid, tcpPort })
   const vhost = cid === undefined ? '' : ` ${VHOST_DESCRIPTOR}<>${VSOCK_DEVICE}`
-  return `${[...shares, quoteLine([QEMU, ...qemu]) + vhost].join('\n')}\n`
+  return `${[...daemons, quoteLine([QEMU, ...qemu]) + vhost].join('\n')}\n`
 }

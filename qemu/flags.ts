@@ -7,6 +7,7 @@ import { UsageError } from '../src/errors.js'
 import { FSTAB_VARIABLE } from '../src/ssh/exec-request.js'
 import { parseDisk } from './disk.js'
 import type { MachineOptions, ShareOptions } from './settings.js'
+import { NETS } from './transports.js'
 import { SHARE_CACHES } from './virtiofsd.js'
 
 const COMMON = defineFlags({
@@ -62,9 +63,9 @@ const MACHINE = defineFlags({
   },
   net: {
     kind: 'string',
-    choices: ['auto', 'vsock', 'tcp', 'both', 'none'],
+    choices: NETS,
     default: 'auto',
-    help: 'how the machine is reached: auto takes vsock where it works; with none, by its console only',
+    help: 'how the machine is reached: auto takes the first that works of vsock, vhost-user (vhost-device-vsock), tcp and serial (virtio-serial ports); both is auto and tcp; with none, by its console only',
   },
   accel: {
     kind: 'string',

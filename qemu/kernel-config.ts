@@ -18,6 +18,10 @@ export interface KernelFeatures {
   readonly virtiofs: Presence
   /** AF_VSOCK over virtio. */
   readonly vsock: Presence
+  /** A network card: virtio_net. */
+  readonly tcp: Presence
+  /** virtio-serial ports: virtio_console. */
+  readonly serial: Presence
   /** KVM for guests of the guest. */
   readonly kvm: Presence
 }
@@ -37,6 +41,8 @@ const FEATURES: Readonly<
     ['VSOCKETS', 'vsock'],
     ['VIRTIO_VSOCKETS', 'vmw_vsock_virtio_transport'],
   ],
+  tcp: [['VIRTIO_NET', 'virtio_net']],
+  serial: [['VIRTIO_CONSOLE', 'virtio_console']],
   kvm: [['KVM', 'kvm']],
 }
 

@@ -31,6 +31,8 @@ export interface Machine extends AsyncDisposable {
   readonly cid: number | undefined
   /** On 127.0.0.1. */
   readonly tcpPort: number | undefined
+  /** By all transports, as messages show them; the first is the one that its name stands for. */
+  readonly addresses: readonly string[]
   /** Type and base64, as in known_hosts. */
   readonly hostKey: string
   /** From QEMU's start to the guest's "ready". */
@@ -175,6 +177,7 @@ function machineHandle({ directory, keys, settings }: AttemptOptions, start: Sta
     directory,
     cid: state.cid,
     tcpPort: state.tcpPort,
+    addresses: state.addresses ?? [],
     hostKey: keys.hostPublicKey.trim(),
     bootMs,
     accelerator: state.accelerator ?? settings.accelerator,

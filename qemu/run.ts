@@ -233,7 +233,7 @@ async function answerOrDeath(machine: Machine, limitMs: number) {
 
 function judgeDeath({ kind, message }: MachineEnd): Judgement {
   if (kind === 'panic') return { outcome: { kind: 'panic', phase: 'command' }, message }
-  const part = kind === 'qemu' || kind === 'virtiofsd' ? kind : 'guest'
+  const part = kind === 'off' || kind === 'stopped' ? 'guest' : kind
   return { outcome: { kind: 'machine-died', part }, message: `the machine died: ${message}` }
 }
 

@@ -4,15 +4,16 @@
 import { realpath, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { CpuError, UsageError } from '../src/errors.js'
-import { kvmRemedy, vsockRemedy } from './device-access.js'
+import { kvmRemedy } from './device-access.js'
 import type { Accelerator, Device } from './devices.js'
 import type { Disk } from './disk.js'
 import { baseImage } from './image.js'
 import type { Kernel } from './kernel.js'
 import { findKernel } from './kernel-search.js'
 import { ModuleTree } from './modules.js'
-import { probeKvm, probeVhostVsock, probeVirtiofsd } from './probe.js'
+import { probeKvm, probeVirtiofsd } from './probe.js'
 import { requireModules } from './required-modules.js'
+import { chooseTransports, type Net, type Transports } from './transports.js'
 import { checkTag, type Sandbox, type Share, type ShareCache, type VirtiofsdProgram } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
 
@@ -31,8 +32,8 @@ export interface MachineOptions {
   readonly cpus?: number | undefined
   readonly shares?: readonly ShareOptions[] | undefined
   readonly disks?: readonly Disk[] | undefined
-  /** `auto`: vsock where it works, else TCP. `both` has TCP in any case. With `none` only the console leads there. */
-  readonly net?: 'auto' | 'vsock' | 'tcp' | 'both' | 'none' | undefined
+  /** By which transport the machine is reached; see `NETS`. */
+  readonly net?: Net | undefined
   readonly accel?: 'auto' | Accelerator | undefined
   /** KVM and vhost-vsock within the guest. */
   readonly nested?: boolean | undefined
@@ -71,7 +72,7 @@ export interface ShareOptions {
 }
 
 /** Options with everything decided. */
-export interface Settings {
+export interface Settings extends Transports {
   readonly kernel: Kernel
   readonly tree: ModuleTree
   readonly append: string | undefined
@@ -80,8 +81,6 @@ export interface Settings {
   readonly shares: readonly Share[]
   readonly disks: readonly Disk[]
   readonly virtiofsd: { readonly program: VirtiofsdProgram; readonly sandbox: Sandbox } | undefined
-  readonly vsock: boolean
-  readonly tcp: boolean
   readonly accelerator: Accelerator
   /** Whether TCG may be tried when a boot on KVM fails. */
   readonly acceleratorOpen: boolean
@@ -102,14 +101,14 @@ export interface Images {
 }
 
 /**
- * Decides. Throws UsageError, and CpuError ERR_CPU_VM_KVM, ERR_CPU_VM_VSOCK, ERR_CPU_VM_VIRTIOFSD when what is asked for
- * does not work.
+ * Decides. Throws UsageError, and CpuError ERR_CPU_VM_KVM, ERR_CPU_VM_VIRTIOFSD and those of `chooseTransports` when
+ * what is asked for does not work.
  */
 export async function decide(options: MachineOptions): Promise<Settings> {
   const say = options.onMessage ?? (() => undefined)
   const kernel = await findKernel(options)
   const accelerator = await chooseAccelerator(options.accel ?? 'auto', say)
-  const { vsock, tcp } = chooseNetwork(options.net ?? 'auto', kernel, say)
+  const transports = chooseTransports(options.net ?? 'auto', kernel, say)
   const shares = await checkShares(options, kernel)
   const nested = options.nested ?? false
   warnOfLimits(kernel, nested, say)
@@ -125,8 +124,7 @@ export async function decide(options: MachineOptions): Promise<Settings> {
     shares,
     disks: await checkDisks(options.disks ?? []),
     virtiofsd: shares.length === 0 ? undefined : await chooseVirtiofsd(shares, say),
-    vsock,
-    tcp,
+    ...transports,
     accelerator,
     acceleratorOpen: (options.accel ?? 'auto') === 'auto',
     nested,
@@ -168,31 +166,6 @@ async function chooseAccelerator(
   throw new CpuError('ERR_CPU_VM_KVM', `KVM does not work here: ${kvm.reason}`, {
     remedy: `${kvmRemedy() ?? 'look at dmesg'}; or use -accel tcg`,
   })
-}
-
-function chooseNetwork(
-  wanted: NonNullable<MachineOptions['net']>,
-  kernel: Kernel,
-  say: (line: string) => void,
-): { vsock: boolean; tcp: boolean } {
-  if (wanted === 'none') return { vsock: false, tcp: false }
-  if (wanted === 'tcp') return { vsock: false, tcp: true }
-  const reason = reasonAgainstVsock(kernel, wanted === 'vsock')
-  if (reason === '') return { vsock: true, tcp: wanted === 'both' }
-  if (wanted !== 'vsock') {
-    say(`using TCP instead of vsock: ${reason}`)
-    return { vsock: false, tcp: true }
-  }
-  throw new CpuError('ERR_CPU_VM_VSOCK', `vsock does not work here: ${reason}`, {
-    remedy: `${vsockRemedy() ?? 'use another kernel'}; or use -net tcp`,
-  })
-}
-
-/** Empty if there is none. What a kernel has that does not tell is not relied on, unless it is `forced`. */
-function reasonAgainstVsock({ release, features }: Kernel, forced: boolean): string {
-  if (features.vsock === 'absent') return `kernel ${release} has no vsock`
-  if (features.vsock === 'unknown' && !forced) return `nothing tells whether kernel ${release} has vsock`
-  return probeVhostVsock().reason
 }
 
 async function checkShares(options: MachineOptions, kernel: Kernel): Promise<Share[]> {

@@ -13,7 +13,7 @@ import { type Address, formatAddress } from '../transport/address.js'
 import { type Listener, listen } from '../transport/listen.js'
 import type { ArrivalLimits } from './arrivals.js'
 import { Daemon } from './daemon.js'
-import { GUEST_CONFIG_PATH, parseGuestConfig } from './guest-config.js'
+import { GUEST_CONFIG_PATH, type GuestListen, parseGuestConfig } from './guest-config.js'
 import { type Boot, runInit } from './init.js'
 import { type Log, logLevel } from './init-log.js'
 import { commandLineConfig } from './kernel-command-line.js'
@@ -105,13 +105,22 @@ function guestBoot(log: Log): Boot {
     config: { ...config, ...(network === undefined ? {} : { network: { ipv4: network } }) },
     startDaemon: () =>
       startService({
-        addresses: config.listen.map(({ net, port }) =>
-          net === 'vsock' ? { net, cid: VMADDR_CID_ANY, port } : { net, host: '0.0.0.0', port, family: 0 },
-        ),
+        addresses: config.listen.map(listenAddress),
         hostKey: config.hostKey,
         keys: () => keys,
         log,
       }),
+  }
+}
+
+function listenAddress(listen: GuestListen): Address {
+  switch (listen.net) {
+    case 'vsock':
+      return { net: 'vsock', cid: VMADDR_CID_ANY, port: listen.port }
+    case 'tcp':
+      return { net: 'tcp', host: '0.0.0.0', port: listen.port, family: 0 }
+    case 'serial':
+      return { net: 'serial', path: listen.name }
   }
 }
 
