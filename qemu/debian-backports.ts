@@ -15,15 +15,23 @@ const KEEP = 2
  * now if `refresh` is set; without network the last ones do. Throws CpuError ERR_CPU_VM_KERNEL_FETCH.
  */
 export async function backportsAptOptions(options: ToolOptions, refresh = false): Promise<string[]> {
-  const codename = await releaseCodename()
-  const entry = await findBackportsEntry(codename, options)
-  const directory = join(cacheDirectory(), 'apt', `${codename}-backports`)
+  return suiteAptOptions(`${await releaseCodename()}-backports`, options, refresh)
+}
+
+/** The same of any suite, such as `sid`. */
+export async function suiteAptOptions(
+  suite: string,
+  options: ToolOptions,
+  refresh = false,
+): Promise<string[]> {
+  const entry = await findSuiteEntry(suite, await releaseCodename(), options)
+  const directory = join(cacheDirectory(), 'apt', suite)
   const today = join(directory, new Date().toISOString().slice(0, 10))
   if (refresh) await rm(today, { recursive: true, force: true })
   try {
-    const lists = await cached(today, temporary => fetchLists(temporary, entry, options))
+    const lists = await cached(today, temporary => fetchLists(temporary, suite, entry, options))
     await pruneCache(directory, KEEP)
-    return aptOptions(lists, entry.format)
+    return aptOptions(lists, suite, entry.format)
   } catch (error) {
     options.signal?.throwIfAborted()
     const older = (await readdir(directory).catch(() => []))
@@ -32,7 +40,7 @@ export async function backportsAptOptions(options: ToolOptions, refresh = false)
       .at(-1)
     if (older === undefined) throw error
     options.onProgress?.(`${(error as Error).message}: using the package lists of ${older}`)
-    return aptOptions(join(directory, older), entry.format)
+    return aptOptions(join(directory, older), suite, entry.format)
   }
 }
 
@@ -58,7 +66,7 @@ async function releaseCodename(): Promise<string> {
 }
 
 /** apt itself says which entry of its sources the release comes from, as `FILE:N`. */
-async function findBackportsEntry(codename: string, options: ToolOptions): Promise<SourceEntry> {
+async function findSuiteEntry(suite: string, codename: string, options: ToolOptions): Promise<SourceEntry> {
   const format = '$(ORIGIN) $(CODENAME) $(COMPONENT) $(SOURCESENTRY)'
   const targets = await runTool(
     'apt-get',
@@ -70,23 +78,22 @@ async function findBackportsEntry(codename: string, options: ToolOptions): Promi
   const place = targets.stdout.split('\n').find(line => line.startsWith(start))
   const [, file, number] = /^(.*):(\d+)$/.exec(place?.slice(start.length) ?? '') ?? []
   if (file !== undefined) {
-    const entry = backportsEntry(file, await readFile(file, 'utf8'), Number(number), codename)
+    const entry = suiteEntry(file, await readFile(file, 'utf8'), Number(number), suite)
     if (entry !== undefined) return entry
   }
   throw fetchError(`apt has no package lists of Debian ${codename}`, targets)
 }
 
 /**
- * The machine's own source entry, made one of its backports. `number` counts lines of a .list file from 1, and
+ * The machine's own source entry, made one of another suite. `number` counts lines of a .list file from 1, and
  * paragraphs of a .sources file. Undefined if there is none.
  */
-export function backportsEntry(
+export function suiteEntry(
   file: string,
   text: string,
   number: number,
-  codename: string,
+  suite: string,
 ): SourceEntry | undefined {
-  const suite = `${codename}-backports`
   if (!file.endsWith('.sources')) {
     const [, type, bracket = '', uri] =
       /^\s*(deb)\s+(\[[^\]]*\]\s+)?(\S+)\s+\S/.exec(text.split('\n')[number - 1] ?? '') ?? []
@@ -107,22 +114,23 @@ export function backportsEntry(
 
 async function fetchLists(
   directory: string,
+  suite: string,
   { format, text }: SourceEntry,
   options: ToolOptions,
 ): Promise<void> {
-  options.onProgress?.("fetching the package lists of Debian's backports")
+  options.onProgress?.(`fetching the package lists of Debian ${suite}`)
   for (const part of ['lists/partial', 'archives/partial'])
     await mkdir(join(directory, part), { recursive: true })
-  await writeFile(join(directory, `backports.${format}`), text)
+  await writeFile(join(directory, `${suite}.${format}`), text)
   // Without this a list that could not be fetched would be but a warning.
-  const args = ['-qq', ...aptOptions(directory, format), '-o', 'APT::Update::Error-Mode=any', 'update']
+  const args = ['-qq', ...aptOptions(directory, suite, format), '-o', 'APT::Update::Error-Mode=any', 'update']
   const result = await runTool('apt-get', args, DOWNLOAD_LIMIT_MS, options)
-  if (result.failed) throw fetchError("apt cannot fetch the package lists of Debian's backports", result)
+  if (result.failed) throw fetchError(`apt cannot fetch the package lists of Debian ${suite}`, result)
 }
 
-function aptOptions(directory: string, format: SourceFormat): string[] {
+function aptOptions(directory: string, suite: string, format: SourceFormat): string[] {
   const settings = {
-    'Dir::Etc::sourcelist': join(directory, `backports.${format}`),
+    'Dir::Etc::sourcelist': join(directory, `${suite}.${format}`),
     'Dir::Etc::sourceparts': '/dev/null',
     'Dir::Etc::preferences': '/dev/null',
     'Dir::Etc::preferencesparts': '/dev/null',

@@ -18,10 +18,10 @@ export interface KernelFeatures {
   readonly virtiofs: Presence
   /** AF_VSOCK over virtio. */
   readonly vsock: Presence
-  /** A network card: virtio_net. */
-  readonly tcp: Presence
-  /** virtio-serial ports: virtio_console. */
-  readonly serial: Presence
+  /** A network card, for TCP. */
+  readonly 'virtio-net': Presence
+  /** Ports by which to do without one. */
+  readonly 'virtio-serial': Presence
   /** KVM for guests of the guest. */
   readonly kvm: Presence
 }
@@ -41,8 +41,8 @@ const FEATURES: Readonly<
     ['VSOCKETS', 'vsock'],
     ['VIRTIO_VSOCKETS', 'vmw_vsock_virtio_transport'],
   ],
-  tcp: [['VIRTIO_NET', 'virtio_net']],
-  serial: [['VIRTIO_CONSOLE', 'virtio_console']],
+  'virtio-net': [['VIRTIO_NET', 'virtio_net']],
+  'virtio-serial': [['VIRTIO_CONSOLE', 'virtio_console']],
   kvm: [['KVM', 'kvm']],
 }
 

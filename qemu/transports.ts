@@ -38,7 +38,7 @@ export function chooseTransports(wanted: Net, kernel: Kernel, say: (line: string
     case 'vhost-user':
       return forced(reasonAgainstVsock(kernel, true) || findVhostUserVsock().reason, 'vhost-user')
     case 'serial':
-      if (kernel.features.serial !== 'absent') return { ...NOTHING, serial: true }
+      if (kernel.features['virtio-serial'] !== 'absent') return { ...NOTHING, serial: true }
       throw new CpuError('ERR_CPU_VM_SERIAL', `kernel ${kernel.release} has no virtio-serial`, {
         remedy: 'build it with CONFIG_VIRTIO_CONSOLE, or use -net auto',
       })
@@ -57,7 +57,11 @@ function climbDown(alsoTcp: boolean, kernel: Kernel, say: (line: string) => void
     return { ...NOTHING, vhostUserVsock: program, tcp: alsoTcp }
   }
   const why = inKernel === '' ? `${inHost}, and ${reason}` : inHost
-  if (kernel.features.tcp === 'absent' && kernel.features.serial !== 'absent' && !alsoTcp) {
+  if (
+    kernel.features['virtio-net'] === 'absent' &&
+    kernel.features['virtio-serial'] !== 'absent' &&
+    !alsoTcp
+  ) {
     say(`using virtio-serial: kernel ${kernel.release} has no virtio_net, and there is no vsock: ${why}`)
     return { ...NOTHING, serial: true }
   }

@@ -1,10 +1,16 @@
 // The client's end of a machine's virtio-serial ports (serial-line.ts).
 
-import { randomBytes } from 'node:crypto'
 import { closeSync, constants, openSync } from 'node:fs'
 import net from 'node:net'
 import { binding } from '../native/binding.js'
-import { ID_BYTES, LineStream, MarkFinder, markOf, SERIAL_PORTS, serialPortSocket } from './serial-line.js'
+import {
+  createLineId,
+  LineStream,
+  MarkFinder,
+  markOf,
+  SERIAL_PORTS,
+  serialPortSocket,
+} from './serial-line.js'
 
 /** fcntl.h */
 const F_WRLCK = 1
@@ -27,7 +33,7 @@ function takePort(lock: number): number | undefined {
 
 class SerialSocket extends LineStream {
   readonly #socket: net.Socket
-  readonly #id = randomBytes(ID_BYTES)
+  readonly #id = createLineId()
   readonly #finder = new MarkFinder()
   #isConnected = false
 
@@ -51,7 +57,7 @@ class SerialSocket extends LineStream {
     if (this.#isConnected && !this.readableEnded)
       this.receive(mark === undefined ? chunk : chunk.subarray(0, mark.start))
     if (mark === undefined) return
-    if (mark.id.equals(this.#id)) {
+    if (mark.id === this.#id) {
       if (this.#isConnected) return this.#end()
       this.#isConnected = true
       this.emit('connect')

@@ -92,7 +92,7 @@ class Port {
     })
   }
 
-  #begin(line: FdStream, id: Buffer): void {
+  #begin(line: FdStream, id: string): void {
     this.#connection?.supersede()
     line.write(markOf(id))
     const connection = new ServedStream(line, markOf(id))

@@ -7,6 +7,7 @@
 //
 // In between are the bytes of the connection as they are: they are SSH's, in which the mark does not happen.
 
+import { randomBytes } from 'node:crypto'
 import { Duplex } from 'node:stream'
 
 /** Ports of a machine: so many connections at a time. */
@@ -22,15 +23,22 @@ export function serialPortSocket(directory: string, index: number): string {
   return `${directory}/${index}.sock`
 }
 
-const MARK = Buffer.from('cpu-harness line')
-export const ID_BYTES = 16
+/** Nothing of it is a prefix of a later part, so that one that broke off hides no other. */
+const MARK = '\0cpu-harness line '
+const MARK_WITH_ID = /\0cpu-harness line ([0-9a-f]{32})/
+const MARK_BYTES = MARK.length + 32
 
-export function markOf(id: Buffer): Buffer {
-  return Buffer.concat([MARK, id])
+/** For another connection than all others. */
+export function createLineId(): string {
+  return randomBytes(16).toString('hex')
+}
+
+export function markOf(id: string): Buffer {
+  return Buffer.from(MARK + id)
 }
 
 export interface FoundMark {
-  readonly id: Buffer
+  readonly id: string
   /** Where in the chunk it begins, 0 if that was before, and where it ends. */
   readonly start: number
   readonly end: number
@@ -39,22 +47,17 @@ export interface FoundMark {
 /** Finds marks in a stream, whose chunks may cut them anywhere. */
 export class MarkFinder {
   /** What may be the beginning of one. */
-  #recent = Buffer.alloc(0)
+  #recent = ''
 
   /** The first mark that ends in this chunk. What comes behind it is to be given in another call. */
   find(chunk: Buffer): FoundMark | undefined {
     const before = this.#recent.length
-    const seen = Buffer.concat([this.#recent, chunk])
-    const start = seen.indexOf(MARK)
-    const idEnd = start + MARK.length + ID_BYTES
-    if (start < 0 || seen.length < idEnd) {
-      const kept = start < 0 ? Math.max(0, seen.length - MARK.length + 1) : start
-      this.#recent = Buffer.from(seen.subarray(kept))
-      return undefined
-    }
-    this.#recent = Buffer.alloc(0)
-    const id = seen.subarray(start + MARK.length, idEnd)
-    return { id, start: Math.max(0, start - before), end: idEnd - before }
+    const seen = this.#recent + chunk.toString('latin1')
+    const match = MARK_WITH_ID.exec(seen)
+    this.#recent = match === null ? seen.slice(1 - MARK_BYTES) : ''
+    if (match === null) return undefined
+    const start = match.index - before
+    return { id: match[1]!, start: Math.max(0, start), end: start + MARK_BYTES }
   }
 }
 

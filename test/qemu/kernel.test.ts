@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { backportsEntry } from '../../qemu/debian-backports.js'
+import { suiteEntry } from '../../qemu/debian-backports.js'
 import { fetchDebianKernel } from '../../qemu/debian-kernel.js'
 import { isElf64 } from '../../qemu/elf.js'
 import { describeKernel } from '../../qemu/kernel.js'
@@ -44,7 +44,15 @@ t.test("Debian's kernel has everything, as modules", async t => {
   const kernel = await realKernel()
   t.match(kernel.release, /^\d+\.\d+\.\d+-\d+-amd64$/)
   t.ok(kernel.modulesDirectory?.endsWith(`lib/modules/${kernel.release}`))
-  t.strictSame(Object.keys(kernel.features), ['9p', 'fuse', 'virtiofs', 'vsock', 'kvm'])
+  t.strictSame(Object.keys(kernel.features), [
+    '9p',
+    'fuse',
+    'virtiofs',
+    'vsock',
+    'virtio-net',
+    'virtio-serial',
+    'kvm',
+  ])
   t.notOk(Object.values(kernel.features).includes('absent'))
 })
 
@@ -95,7 +103,7 @@ Signed-By:
  mDMEY865
 Enabled: yes
 `
-  t.strictSame(backportsEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 2, 'trixie'), {
+  t.strictSame(suiteEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 2, 'trixie-backports'), {
     format: 'sources',
     text: `Types: deb
 Suites: trixie-backports
@@ -108,13 +116,14 @@ Signed-By:
 Enabled: yes
 `,
   })
-  t.equal(backportsEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 3, 'trixie'), undefined)
+  t.equal(suiteEntry('/etc/apt/sources.list.d/debian.sources', paragraphs, 3, 'trixie-backports'), undefined)
 
   const lines = `# deb http://mirror/debian trixie main
 deb-src http://mirror/debian trixie main
 deb [ arch=amd64 signed-by=/keys/a.gpg ] http://mirror/debian trixie main contrib # comment
 deb http://mirror/debian trixie main`
-  const entry = (number: number) => backportsEntry('/etc/apt/sources.list', lines, number, 'trixie')?.text
+  const entry = (number: number) =>
+    suiteEntry('/etc/apt/sources.list', lines, number, 'trixie-backports')?.text
   t.strictSame([1, 2, 3, 4, 5].map(entry), [
     undefined,
     undefined,
@@ -154,6 +163,7 @@ async function sourceTree(t: Test): Promise<string> {
     'FUSE_FS=y',
     'VSOCKETS=y',
     'VIRTIO_VSOCKETS=m',
+    'VIRTIO_NET=y',
     'KVM=y',
   ]
   for (const file of ['.config', 'include/config/auto.conf'])
@@ -172,11 +182,19 @@ t.test('a source tree after make', async t => {
     image: join(tree, 'arch/x86/boot/bzImage'),
     modulesDirectory: tree,
     configSource: join(tree, '.config'),
-    features: { '9p': 'module', fuse: 'builtin', virtiofs: 'absent', vsock: 'absent', kvm: 'builtin' },
+    features: {
+      '9p': 'module',
+      fuse: 'builtin',
+      virtiofs: 'absent',
+      vsock: 'absent',
+      'virtio-net': 'builtin',
+      'virtio-serial': 'absent',
+      kvm: 'builtin',
+    },
   }
   const kernel = await findKernel({ kernel: tree })
   t.strictSame(kernel, expected)
-  t.strictSame(lackingFeatures(kernel.features), ['virtiofs', 'vsock'])
+  t.strictSame(lackingFeatures(kernel.features), ['virtiofs', 'vsock', 'virtio-serial'])
   t.strictSame(await builtKernels(t.fail, tree), [expected])
   t.strictSame(await builtKernels(t.fail, tmpdir()), [])
 
@@ -233,6 +251,8 @@ t.test('a configuration within the kernel (CONFIG_IKCONFIG)', async t => {
     fuse: 'builtin',
     virtiofs: 'absent',
     vsock: 'builtin',
+    'virtio-net': 'absent',
+    'virtio-serial': 'absent',
     kvm: 'absent',
   })
   t.equal(embeddedConfig(vmlinux), undefined)
@@ -243,9 +263,20 @@ t.test('cpu-vm kernel', async t => {
   const tree = await sourceTree(t)
   const { release, image } = await realKernel()
   const shown = (await cpuVm(['kernel', tree])).stdout.toString()
-  t.match(shown.split('\n')[1]?.split(/ +/), [release, 'named', 'virtiofs,vsock', '3', /bzImage$/])
+  t.match(shown.split('\n')[1]?.split(/ +/), [
+    release,
+    'named',
+    'virtiofs,vsock,virtio-serial',
+    '3',
+    /bzImage$/,
+  ])
   const all: unknown[] = JSON.parse((await cpuVm(['kernel', '-json'], { cwd: tree })).stdout.toString())
-  t.match(all[0], { release, from: 'build', lacks: ['virtiofs', 'vsock'], config: join(tree, '.config') })
+  t.match(all[0], {
+    release,
+    from: 'build',
+    lacks: ['virtiofs', 'vsock', 'virtio-serial'],
+    config: join(tree, '.config'),
+  })
   t.match(
     all.find(kernel => (kernel as { image: string }).image === image),
     { release, from: 'cache', lacks: [], features: { '9p': 'module' }, modules: Number },
