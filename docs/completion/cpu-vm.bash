@@ -14,9 +14,9 @@ done | grep -E "^[[:alnum:]][[:alnum:]._-]*$"'
 # _cpu_vm_value COMMAND FLAG TEXT [PREFIX]: what the text can become.
 _cpu_vm_value() {
   case "$1 $2" in
-    'cpu-vm start net') compgen -P "$4" -W 'auto vsock tcp both none' -- "$3" ;;
+    'cpu-vm start net') compgen -P "$4" -W 'auto vsock vhost-user tcp serial both none' -- "$3" ;;
     'cpu-vm start accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
-    'cpu-vm run net') compgen -P "$4" -W 'auto vsock tcp both none' -- "$3" ;;
+    'cpu-vm run net') compgen -P "$4" -W 'auto vsock vhost-user tcp serial both none' -- "$3" ;;
     'cpu-vm run accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
     *) [[ $with_value == *" $2 "* ]] || compgen -P "$4" -W 'true false' -- "$3" ;;
   esac

@@ -33,6 +33,7 @@ function takePort(lock: number): number | undefined {
 
 class SerialSocket extends LineStream {
   readonly #socket: net.Socket
+  readonly #lock: number
   readonly #id = createLineId()
   readonly #finder = new MarkFinder()
   #isConnected = false
@@ -42,14 +43,12 @@ class SerialSocket extends LineStream {
     const socket = net.connect(path)
     super(socket)
     this.#socket = socket
+    this.#lock = lock
     socket.write(markOf(this.#id))
     socket.on('data', chunk => this.#take(chunk))
     socket.on('error', error => this.destroy(error))
     socket.once('end', () => this.#end())
-    socket.once('close', () => {
-      closeSync(lock)
-      this.destroy()
-    })
+    socket.once('close', () => this.destroy())
   }
 
   #take(chunk: Buffer): void {
@@ -75,7 +74,11 @@ class SerialSocket extends LineStream {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#socket.destroy()
-    done(error)
+    const release = () => {
+      closeSync(this.#lock)
+      done(error)
+    }
+    if (this.#socket.closed) release()
+    else this.#socket.once('close', release).destroy()
   }
 }

@@ -1,11 +1,12 @@
 // The client's end of virtio-serial ports, against a socket that does what QEMU's does.
+import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
-import path from 'node:path'
+import type { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { SerialAddress } from '../../src/transport/address.js'
 import { dial } from '../../src/transport/dial.js'
-import { createLineId, MarkFinder, markOf } from '../../src/transport/serial-line.js'
+import { createLineId, MarkFinder, markOf, serialPortSocket } from '../../src/transport/serial-line.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
 
 t.test('marks are found however they are cut', t => {
@@ -29,16 +30,21 @@ t.test('marks are found however they are cut', t => {
   t.end()
 })
 
-/** Ports whose other end is `serve`, called with the mark of each who connects. */
-async function ports(t: Test, serve: (socket: net.Socket, mark: Buffer) => void): Promise<SerialAddress> {
+/** Two ports whose other end is `serve`, called with the mark of each who connects, and the port's number. */
+async function ports(
+  t: Test,
+  serve: (socket: net.Socket, mark: Buffer, index: number) => void,
+): Promise<SerialAddress> {
   const directory = temporaryDirectory(t)
-  fs.writeFileSync(path.join(directory, 'lock'), '')
-  const server = net.createServer(socket => {
-    socket.on('error', () => {})
-    socket.once('data', mark => serve(socket, mark))
-  })
-  await new Promise<void>(resolve => server.listen(path.join(directory, '0.sock'), resolve))
-  t.teardown(() => server.close())
+  fs.writeFileSync(`${directory}/lock`, '')
+  for (const index of [0, 1]) {
+    const server = net.createServer(socket => {
+      socket.on('error', () => {})
+      socket.once('data', mark => serve(socket, mark, index))
+    })
+    await new Promise<void>(resolve => server.listen(serialPortSocket(directory, index), resolve))
+    t.teardown(() => server.close())
+  }
   return { net: 'serial', path: directory }
 }
 
@@ -60,13 +66,16 @@ t.test('what belongs to others is passed over, and the end is told', async t => 
 })
 
 t.test('a port is taken until its holder has closed it', async t => {
-  const address = await ports(t, (socket, mark) => socket.write(mark))
-  const stream = await dial(address, limit)
-  await t.rejects(dial(address, limit), { code: 'ERR_CPU_CONNECT', message: /1\.sock/ }, 'the next is tried')
-  stream.destroy()
-  await new Promise(resolve => stream.once('close', resolve))
-  const again = await dial(address, limit)
-  again.destroy()
+  const address = await ports(t, (socket, mark, index) => socket.write(`${mark}${index}`))
+  const portOf = async (stream: Duplex) => String((await once(stream, 'data'))[0])
+  const first = await dial(address, limit)
+  const second = await dial(address, limit)
+  t.strictSame([await portOf(first), await portOf(second)], ['0', '1'])
+  first.destroy()
+  await once(first, 'close')
+  const third = await dial(address, limit)
+  t.equal(await portOf(third), '0')
+  for (const stream of [second, third]) stream.destroy()
 })
 
 t.test('a machine that hangs up, or is not there', async t => {
