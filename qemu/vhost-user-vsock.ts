@@ -38,7 +38,7 @@ export function findVhostUserVsock(): { readonly program?: string; readonly reas
 export function vhostUserVsockSockets(directory: string) {
   return {
     /** QEMU's way to it. */
-    device: join(directory, 'vhost-vsock.sock'),
+    device: join(directory, 'vhost.sock'),
     /** The client's way into the guest. */
     guest: join(directory, 'vsock.sock'),
   }

@@ -39,8 +39,8 @@ t.test('serial lines: the console into a file, the control line on a socket', t 
 t.test('ways to reach the guest', t => {
   t.equal(line(devices.vsock({ cid: 3 })), '-device vhost-vsock-pci,guest-cid=3,vhostfd=3')
   t.equal(
-    line(devices.vhostUserVsock({ socket: '/run/v/vhost-vsock.sock' })),
-    '-chardev socket,id=vsock,path=/run/v/vhost-vsock.sock -device vhost-user-vsock-pci,chardev=vsock',
+    line(devices.vhostUserVsock({ socket: '/run/v/vhost.sock' })),
+    '-chardev socket,id=vsock,path=/run/v/vhost.sock -device vhost-user-vsock-pci,chardev=vsock',
   )
   t.match(
     line(devices.serialPorts({ directory: '/run/v/serial' })),
