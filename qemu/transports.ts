@@ -62,7 +62,7 @@ function climbDown(alsoTcp: boolean, kernel: Kernel, say: (line: string) => void
     kernel.features['virtio-serial'] !== 'absent' &&
     !alsoTcp
   ) {
-    say(`using virtio-serial: kernel ${kernel.release} has no virtio_net, and there is no vsock: ${why}`)
+    say(`using virtio-serial instead of TCP: ${why}, and kernel ${kernel.release} has no virtio_net`)
     return { ...NOTHING, serial: true }
   }
   say(`using TCP instead of vsock: ${why}`)

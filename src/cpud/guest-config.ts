@@ -62,6 +62,8 @@ function integer(value: unknown, field: string, least: number, most: number): nu
 
 function parseListen(value: unknown, field: string): GuestListen {
   const { net, port, name } = fieldsOf(value, field, ['net', 'port', 'name'])
+  const unused = net === 'serial' ? 'port' : 'name'
+  if ({ port, name }[unused] !== undefined) fail(`${field}.${unused}`, `absent for ${net}`)
   if (net === 'serial') return { net, name: text(name, `${field}.name`) }
   if (net !== 'tcp' && net !== 'vsock') fail(`${field}.net`, '"tcp", "vsock" or "serial"')
   return { net, port: integer(port, `${field}.port`, 1, net === 'tcp' ? 0xffff : 0xfffffffe) }

@@ -37,7 +37,7 @@ t.test('kernels that lack something go down the ladder, which is said in one lin
   })
   t.match(await choose('auto', ['vsock', 'virtio-net']), {
     chosen: { ...NOTHING, serial: true },
-    lines: ['using virtio-serial: kernel R has no virtio_net, and there is no vsock: kernel R has no vsock'],
+    lines: ['using virtio-serial instead of TCP: kernel R has no vsock, and kernel R has no virtio_net'],
   })
   t.match(await choose('both', ['vsock', 'virtio-net']), { chosen: { ...NOTHING, tcp: true } })
 })
