@@ -1,6 +1,7 @@
 // AF_VSOCK sockets (vsock(7), linux/vm_sockets.h) and readiness of the descriptors that libuv has no stream
-// for yet: sockets that connect or listen.
+// for yet: sockets that connect or listen, ports that nobody has connected to.
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 // Older ones do not name what they need of sys/socket.h.
@@ -93,6 +94,27 @@ class Poll : public Handle<Poll, uv_poll_t> {
   Napi::FunctionReference on_ready_;
 };
 
+// epollCreate(): a descriptor that is readable while epollTake has something to tell.
+Napi::Value EpollCreate(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), OrErrno(epoll_create1(EPOLL_CLOEXEC)));
+}
+
+// epollAddEdges(epoll, fd): changes of fd are told once each, and its present state at first.
+Napi::Value EpollAddEdges(const Napi::CallbackInfo& info) {
+  epoll_event event = {};
+  event.events = EPOLLET | EPOLLIN | EPOLLOUT;
+  const int epoll = info[0].As<Napi::Number>().Int32Value();
+  const int fd = info[1].As<Napi::Number>().Int32Value();
+  return Napi::Number::New(info.Env(), OrErrno(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)));
+}
+
+// epollTake(epoll): the events of its descriptor that have not been told, 0 for none.
+Napi::Value EpollTake(const Napi::CallbackInfo& info) {
+  epoll_event event = {};
+  const int result = Retry([&] { return epoll_wait(info[0].As<Napi::Number>().Int32Value(), &event, 1, 0); });
+  return Napi::Number::New(info.Env(), result > 0 ? static_cast<int>(event.events) : OrErrno(result));
+}
+
 sockaddr_vm Address(Napi::Value cid, Napi::Value port) {
   sockaddr_vm address = {};
   address.svm_family = AF_VSOCK;
@@ -182,15 +204,29 @@ Napi::Value LocalCid(const Napi::CallbackInfo& info) {
   return result < 0 ? Napi::Number::New(info.Env(), result) : Napi::Number::New(info.Env(), cid);
 }
 
+// linux/vhost.h, which is not for C++ everywhere.
+constexpr unsigned long kVhostVsockSetGuestCid = _IOW(0xAF, 0x60, uint64_t);
+
+// vhostSetGuestCid(fd, cid): 0, or -EADDRINUSE where another guest has it. For a descriptor of /dev/vhost-vsock.
+Napi::Value SetGuestCid(const Napi::CallbackInfo& info) {
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  const uint64_t cid = info[1].As<Napi::Number>().Uint32Value();
+  return Napi::Number::New(info.Env(), OrErrno(ioctl(fd, kVhostVsockSetGuestCid, &cid)));
+}
+
 }  // namespace
 
 void InitVsock(Napi::Env env, Napi::Object exports) {
   exports.Set("Poll", Poll::Define(env));
+  exports.Set("epollCreate", Napi::Function::New<EpollCreate>(env, "epollCreate"));
+  exports.Set("epollAddEdges", Napi::Function::New<EpollAddEdges>(env, "epollAddEdges"));
+  exports.Set("epollTake", Napi::Function::New<EpollTake>(env, "epollTake"));
   exports.Set("vsockConnect", Napi::Function::New<Connect>(env, "vsockConnect"));
   exports.Set("vsockConnectResult", Napi::Function::New<ConnectResult>(env, "vsockConnectResult"));
   exports.Set("vsockListen", Napi::Function::New<Listen>(env, "vsockListen"));
   exports.Set("vsockAccept", Napi::Function::New<Accept>(env, "vsockAccept"));
   exports.Set("vsockAddress", Napi::Function::New<GetAddress>(env, "vsockAddress"));
+  exports.Set("vhostSetGuestCid", Napi::Function::New<SetGuestCid>(env, "vhostSetGuestCid"));
   exports.Set("vsockLocalCid", Napi::Function::New<LocalCid>(env, "vsockLocalCid"));
 }
 

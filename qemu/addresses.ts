@@ -1,8 +1,10 @@
-// Numbers that a machine needs for itself on its host: a CID and a TCP port. Neither can be reserved ahead, so
-// a caller whose QEMU finds the number taken asks for the next.
+// Numbers that a machine needs for itself on its host: a CID, which is reserved before QEMU starts, and a TCP port, which
+// cannot be: a caller whose QEMU finds it taken asks for another.
 
+import { closeSync, openSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { localCid } from '../src/native/vsock.js'
+import { localCid, setGuestCid } from '../src/native/vsock.js'
+import { VSOCK_DEVICE } from './device-access.js'
 import { listMachines } from './machine-directory.js'
 
 /** 0 to 2 have meanings of their own. */
@@ -16,6 +18,27 @@ export function freeCid(from: number = FIRST_CID): number {
   let cid = from
   while (taken.has(cid)) cid++
   return cid
+}
+
+/** The machine's as long as the descriptor is open anywhere: here, and then in QEMU. */
+export interface ReservedCid extends Disposable {
+  readonly cid: number
+  /** Of /dev/vhost-vsock, to be handed to QEMU. */
+  readonly fd: number
+}
+
+/** The first CID that is free on this host, whoever else asks at the same moment. Throws a system error. */
+export function reserveCid(): ReservedCid {
+  const fd = openSync(VSOCK_DEVICE, 'r+')
+  const close = () => closeSync(fd)
+  try {
+    let cid = freeCid()
+    while (!setGuestCid(fd, cid)) cid = freeCid(cid + 1)
+    return { cid, fd, [Symbol.dispose]: close }
+  } catch (error) {
+    close()
+    throw error
+  }
 }
 
 /** A TCP port that was free on 127.0.0.1 a moment ago. */

@@ -1,11 +1,12 @@
 // One attempt to bring a machine up: virtiofsd, QEMU, and then the wait for the guest to say that it is ready.
 // Panic, early end, silence and a share that died are told apart here; machine.ts decides what to try again.
 
-import { rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { GuestConfig } from '../src/cpud/guest-config.js'
 import { GUEST_CONFIG_PATH } from '../src/cpud/guest-config.js'
 import { quoteLine } from '../src/ssh/quote.js'
-import { type Address, DEFAULT_PORT } from '../src/transport/address.js'
+import { type Address, DEFAULT_PORT, formatAddress } from '../src/transport/address.js'
 import { qemuProgram } from './architecture.js'
 import { consoleTail, panicLine } from './console-log.js'
 import { type ControlLine, openControlLine } from './control-line.js'
@@ -23,6 +24,7 @@ import {
 import { type MachineEnd, machineEnd } from './machine-end.js'
 import { MachineError, type MachineErrorCode } from './machine-error.js'
 import type { Images, MachineOptions, Settings } from './settings.js'
+import { startVhostUserVsock, vhostUserVsockSockets } from './vhost-user-vsock.js'
 import { shareSocket, startVirtiofsd, type Virtiofsd } from './virtiofsd.js'
 
 export interface AttemptOptions {
@@ -34,6 +36,8 @@ export interface AttemptOptions {
   /** The state of the machine before anything runs. */
   readonly state: MachineState
   readonly cid: number | undefined
+  /** Of /dev/vhost-vsock, with the CID set; the caller closes it. */
+  readonly vhostFd?: number | undefined
   readonly tcpPort: number | undefined
 }
 
@@ -52,7 +56,9 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   const { architecture } = settings.kernel
   writeSshFiles(directory, keys, addresses, architecture)
 
-  let state: MachineState = { ...attempt.state, cid: attempt.cid, tcpPort: attempt.tcpPort, virtiofsd: [] }
+  const { cid, tcpPort } = attempt
+  const reached = { cid, tcpPort, addresses: addresses.map(formatAddress) }
+  let state: MachineState = { ...attempt.state, ...reached, virtiofsd: [], vhostUserVsock: undefined }
   const save = (change: Partial<MachineState>) => {
     state = { ...state, ...change }
     writeState(directory, state)
@@ -63,19 +69,31 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
     virtiofsds.push(await startVirtiofsd(shared))
     save({ virtiofsd: virtiofsds.map(({ daemon }) => daemon.identity) })
   }
+  const detached = isDetached(options)
+  const program = settings.vhostUserVsock
+  const vsock =
+    program === undefined ? undefined : await startVhostUserVsock({ program, directory, detached })
+  if (vsock !== undefined) save({ vhostUserVsock: vsock.daemon.identity })
+  if (settings.serial) makePortDirectory(files.serial)
   const parts = machineDevices(attempt)
   await machineImage(attempt.images.baseImage, await guestFiles(attempt, parts), files.initrd)
   const args = qemuArguments(attempt, parts)
   const command = qemuProgram(architecture)
   writeFileSync(files.qemuLog, `${quoteLine([command, ...args])}\n`, { mode: 0o600 })
   options.signal?.throwIfAborted()
-  const detached = isDetached(options)
-  const qemu = await startDaemon({ command, args, logFile: files.qemuLog, detached })
+  const descriptors = attempt.vhostFd === undefined ? [] : [attempt.vhostFd]
+  const qemu = await startDaemon({ command, args, logFile: files.qemuLog, descriptors, detached })
   save({ qemu: qemu.identity })
-  const ended = machineEnd(directory, qemu, virtiofsds)
+  const ended = machineEnd(directory, qemu, virtiofsds, vsock)
   await awaitReady(attempt, ended)
   save({ ready: true })
   return { state, ended }
+}
+
+/** With the file of locks that says which port is taken. */
+function makePortDirectory(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  writeFileSync(join(directory, 'lock'), '', { mode: 0o600 })
 }
 
 /** What is kept must not end with us. */
@@ -92,11 +110,18 @@ export function qemuArguments(
 }
 
 /** Where cpud of the machine can be reached; the first is the one that its name stands for. */
-export function machineAddresses({ cid, tcpPort }: Pick<AttemptOptions, 'cid' | 'tcpPort'>): Address[] {
+export function machineAddresses(
+  attempt: Pick<AttemptOptions, 'directory' | 'settings' | 'cid' | 'tcpPort'>,
+): Address[] {
+  const { directory, settings, cid, tcpPort } = attempt
   const vsock: Address[] = cid === undefined ? [] : [{ net: 'vsock', cid, port: DEFAULT_PORT }]
   const tcp: Address[] =
     tcpPort === undefined ? [] : [{ net: 'tcp', host: '127.0.0.1', port: tcpPort, family: 4 }]
-  return [...vsock, ...tcp]
+  const { guest } = vhostUserVsockSockets(directory)
+  const mux: Address[] =
+    settings.vhostUserVsock === undefined ? [] : [{ net: 'unix-vsock', path: guest, port: DEFAULT_PORT }]
+  const serial: Address[] = settings.serial ? [{ net: 'serial', path: machineFiles(directory).serial }] : []
+  return [...vsock, ...mux, ...tcp, ...serial]
 }
 
 function machineDevices({
@@ -108,14 +133,16 @@ function machineDevices({
   tcpPort,
 }: Omit<AttemptOptions, 'keys' | 'state'>): devices.Device[] {
   const files = machineFiles(directory)
-  const { machine, memoryMiB, cpus, kernel } = settings
+  const { machine, memoryMiB, cpus, kernel, vhostUserVsock } = settings
+  const sharedMemory = settings.shares.length > 0 || vhostUserVsock !== undefined
   return [
-    devices.board({ machine, memoryMiB, cpus, sharedMemory: settings.shares.length > 0 }),
+    devices.board({ machine, memoryMiB, cpus, sharedMemory }),
     devices.acceleration(settings.accelerator, kernel.architecture),
     devices.serialConsole({ machine, log: files.console, socket: files.consoleSocket }),
     devices.controlLine(files.control, machine),
     devices.monitor(files.monitor),
-    cid === undefined ? devices.vsockLoopback() : devices.vsock({ cid }),
+    vsockDevice(directory, cid, vhostUserVsock !== undefined),
+    ...(settings.serial ? [devices.serialPorts({ directory: files.serial })] : []),
     ...(tcpPort === undefined ? [] : [devices.userNetwork({ hostPort: tcpPort, guestPort: DEFAULT_PORT })]),
     ...settings.shares.map((share, index) =>
       devices.share({ index, tag: share.tag, socket: shareSocket(directory, share) }),
@@ -132,6 +159,11 @@ function machineDevices({
   ]
 }
 
+function vsockDevice(directory: string, cid: number | undefined, isVhostUser: boolean): devices.Device {
+  if (isVhostUser) return devices.vhostUserVsock({ socket: vhostUserVsockSockets(directory).device })
+  return cid === undefined ? devices.vsockLoopback() : devices.vsock({ cid })
+}
+
 /** What this guest has that the base image has not. */
 async function guestFiles(
   { settings, keys, state, cid, tcpPort }: AttemptOptions,
@@ -140,7 +172,8 @@ async function guestFiles(
   const { kernel, tree } = settings
   const { files: modules } = await tree.plan(devices.wantedModules(parts))
   const { vsock } = kernel.features
-  const listensOnVsock = vsock === 'unknown' ? cid !== undefined : vsock !== 'absent'
+  const hasVsock = cid !== undefined || settings.vhostUserVsock !== undefined
+  const listensOnVsock = vsock === 'unknown' ? hasVsock : vsock !== 'absent'
   const config: GuestConfig = {
     hostname: state.name,
     authorizedKeys: `${keys.clientPublicKey.trim()}\n`,
@@ -148,6 +181,7 @@ async function guestFiles(
     listen: [
       ...(tcpPort === undefined ? [] : [{ net: 'tcp', port: DEFAULT_PORT } as const]),
       ...(listensOnVsock ? [{ net: 'vsock', port: DEFAULT_PORT } as const] : []),
+      ...(settings.serial ? [{ net: 'serial', name: devices.SERIAL_PORT_PREFIX } as const] : []),
     ],
     modules: modules.map(({ name }) => guestModulePath(kernel.release, name)),
     control: devices.controlDevice(settings.machine),
@@ -162,6 +196,7 @@ const END_CODES = {
   off: 'ERR_CPU_VM_EXITED',
   qemu: 'ERR_CPU_VM_QEMU',
   virtiofsd: 'ERR_CPU_VM_SHARE',
+  'vhost-device-vsock': 'ERR_CPU_VM_VSOCK',
 } as const
 
 /** The first of: ready, the guest's own failure, an end of QEMU or virtiofsd, silence, abort. */

@@ -13,6 +13,7 @@ export type CommandErrorCode =
   | 'ERR_CPU_VM_PANIC'
   | 'ERR_CPU_VM_QEMU'
   | 'ERR_CPU_VM_SHARE'
+  | 'ERR_CPU_VM_VSOCK'
   | 'ERR_CPU_VM_EXITED'
   | 'ERR_CPU_VM_TRANSPORT'
 
@@ -45,6 +46,7 @@ export class CommandError extends CpuError {
 const DEATH_CODES = {
   qemu: 'ERR_CPU_VM_QEMU',
   virtiofsd: 'ERR_CPU_VM_SHARE',
+  'vhost-device-vsock': 'ERR_CPU_VM_VSOCK',
   guest: 'ERR_CPU_VM_EXITED',
 } as const
 

@@ -1,7 +1,7 @@
 // Starts QEMU and virtiofsd: in a session of their own, so that a Ctrl-C on the terminal reaches us alone, their
 // words in a log file. With us or without us they end: either killed when we die, or left to run on purpose.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { CpuError } from '../src/errors.js'
@@ -14,6 +14,8 @@ export interface DaemonOptions {
   readonly logFile: string
   /** What the process gets as descriptor 0; by default /dev/null. */
   readonly stdin?: number | undefined
+  /** What the process gets as descriptors 3, 4 and so on. */
+  readonly descriptors?: readonly number[] | undefined
   /** Goes on when this process ends. */
   readonly detached: boolean
 }
@@ -31,7 +33,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { command, args } = tied(options)
   const log = openSync(options.logFile, 'a', 0o600)
   try {
-    const child = spawn(command, args, { detached: true, stdio: [options.stdin ?? 'ignore', log, log] })
+    const stdio: StdioOptions = [options.stdin ?? 'ignore', log, log, ...(options.descriptors ?? [])]
+    const child = spawn(command, args, { detached: true, stdio })
     const ended = childEnd(child)
     await started(child, options.command)
     const identity = identifyProcess(child.pid!) ?? { pid: child.pid!, startTime: 'ended' }

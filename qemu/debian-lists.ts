@@ -12,16 +12,18 @@ import { DOWNLOAD_LIMIT_MS, fetchError, runTool, type ToolOptions } from './debi
 
 const KEEP = 2
 
-/** What apt is to see, of this machine's release. */
+/** What apt is to see, of this machine's release or another. */
 export interface DebianLists {
   readonly backports: boolean
+  /** Such as `sid`; by default this machine's release. */
+  readonly suite?: string
   /** As Debian has it: `arm64`. */
   readonly architecture: string
 }
 
 /** Whether these are lists that the machine has not, most likely. */
-export function areForeign({ backports, architecture }: DebianLists): boolean {
-  return backports || architecture !== platforms[ownArchitecture()].debian
+export function areForeign({ backports, suite, architecture }: DebianLists): boolean {
+  return backports || suite !== undefined || architecture !== platforms[ownArchitecture()].debian
 }
 
 /**
@@ -34,7 +36,7 @@ export async function listsAptOptions(
   refresh = false,
 ): Promise<string[]> {
   const codename = await releaseCodename()
-  const suite = lists.backports ? `${codename}-backports` : codename
+  const suite = `${lists.suite ?? codename}${lists.backports ? '-backports' : ''}`
   const entry = await findSourceEntry(codename, suite, options)
   const directory = join(cacheDirectory(), 'apt', `${suite}-${lists.architecture}`)
   const apt = { format: entry.format, architecture: lists.architecture }

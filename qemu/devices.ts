@@ -1,6 +1,7 @@
 // Each part of a machine as a small value: its QEMU arguments, what the kernel's command line gets for it, and
 // the modules the guest loads for it. `commandLine` puts them together; no process is started here.
 
+import { SERIAL_PORTS, serialPortName, serialPortSocket } from '../src/transport/serial-line.js'
 import type { Architecture } from './architecture.js'
 import type { Disk } from './disk.js'
 
@@ -143,10 +144,24 @@ export function disk({ index, hostPath, format, readOnly, snapshot }: Disk & { i
   }
 }
 
+/** The descriptor by which QEMU gets /dev/vhost-vsock: the CID is set on it already. */
+export const VHOST_DESCRIPTOR = 3
+
 /** AF_VSOCK through the host's kernel. */
 export function vsock(options: { cid: number }): Device {
   return {
-    qemu: ['-device', `vhost-vsock-pci,guest-cid=${options.cid}`],
+    qemu: ['-device', `vhost-vsock-pci,guest-cid=${options.cid},vhostfd=${VHOST_DESCRIPTOR}`],
+    modules: ['vmw_vsock_virtio_transport', 'vsock_loopback'],
+  }
+}
+
+/** AF_VSOCK through a vhost-user daemon that listens on `socket`. Needs a board with shared memory. */
+export function vhostUserVsock(options: { socket: string }): Device {
+  return {
+    qemu: [
+      ...['-chardev', `socket,id=vsock,path=${quoted(options.socket)}`],
+      ...['-device', 'vhost-user-vsock-pci,chardev=vsock'],
+    ],
     modules: ['vmw_vsock_virtio_transport', 'vsock_loopback'],
   }
 }
@@ -173,6 +188,25 @@ export function userNetwork(options: { hostPort: number; guestPort: number }): D
       ...['-device', 'virtio-net-pci,netdev=network,romfile='],
     ],
     modules: ['virtio_net'],
+  }
+}
+
+/** What the names of a machine's virtio-serial ports begin with. */
+export const SERIAL_PORT_PREFIX = 'org.cpu-harness'
+
+/** Ports that cpud serves, with their sockets in a directory. */
+export function serialPorts(options: { directory: string }): Device {
+  const ports = Array.from({ length: SERIAL_PORTS }, (_, index) => {
+    const name = serialPortName(SERIAL_PORT_PREFIX, index)
+    return [
+      ...['-chardev', listener(`port${index}`, serialPortSocket(options.directory, index))],
+      ...['-device', `virtserialport,chardev=port${index},name=${name}`],
+    ]
+  })
+  return {
+    // The first port is a console's, if there is one.
+    qemu: ['-device', `virtio-serial-pci,max_ports=${SERIAL_PORTS + 1}`, ...ports.flat()],
+    modules: ['virtio_console'],
   }
 }
 

@@ -1,5 +1,7 @@
 // What this machine can do for virtual machines, each line with its remedy.
 
+import { execa } from 'execa'
+import { SERIAL_PORTS } from '../src/transport/serial-line.js'
 import {
   ARCHITECTURES,
   type Architecture,
@@ -12,7 +14,8 @@ import { kvmRemedy, vsockRemedy } from './device-access.js'
 import * as host from './doctor-host.js'
 import { missingCompiler } from './foreign-parts.js'
 import { bootKernels, cachedKernels, kernelCache } from './kernel-search.js'
-import { probeKvm, probeVhostVsock, probeVirtiofsd, qemuVersion } from './probe.js'
+import { probeKvm, probeVhostVsock, probeVirtiofsd, QEMU, qemuVersion } from './probe.js'
+import { findVhostUserVsock, VHOST_USER_VSOCK } from './vhost-user-vsock.js'
 
 export interface Finding {
   readonly subject: string
@@ -31,6 +34,9 @@ export async function examine(): Promise<Finding[]> {
     await qemu(),
     await kvm(),
     vsock(),
+    vhostUser(),
+    await qemuDevice('TCP', ['-netdev', 'help'], /^user$/m, 'QEMU has user networking'),
+    await qemuDevice('serial', ['-device', 'help'], /"virtserialport"/, SERIAL_TEXT),
     host.permissions(),
     host.hostModules(),
     await virtiofsd(),
@@ -73,8 +79,29 @@ async function kvm(): Promise<Finding> {
 function vsock(): Finding {
   const { works, reason } = probeVhostVsock()
   if (works) return { subject: 'vsock', works, text: '/dev/vhost-vsock opens' }
-  const remedy = `${vsockRemedy()}; until then machines are reached over TCP`
+  const remedy = `${vsockRemedy()}; until then machines are reached by vhost-user, TCP or virtio-serial`
   return { subject: 'vsock', works, text: reason, remedy }
+}
+
+function vhostUser(): Finding {
+  const { program, reason } = findVhostUserVsock()
+  if (program !== undefined) return { subject: 'vhost-user', works: true, text: program }
+  const remedy = `apt-get install ${VHOST_USER_VSOCK} (from Debian 14 on); needed only where vsock does not work`
+  return { subject: 'vhost-user', works: false, text: reason, remedy }
+}
+
+const SERIAL_TEXT = `QEMU has virtio-serial, for ${SERIAL_PORTS} commands at a time`
+
+/** What QEMU may have been built without. */
+async function qemuDevice(
+  subject: string,
+  question: readonly string[],
+  expected: RegExp,
+  text: string,
+): Promise<Finding> {
+  const { stdout } = await execa(QEMU, question, { reject: false, timeout: 10_000 })
+  if (expected.test(stdout ?? '')) return { subject, works: true, text }
+  return { subject, works: false, text: 'QEMU is without it', remedy: 'install a QEMU with it' }
 }
 
 async function virtiofsd(): Promise<Finding> {

@@ -7,8 +7,11 @@ import { quoteLine } from '../src/ssh/quote.js'
 import { freeCid, freePort } from './addresses.js'
 import { qemuProgram } from './architecture.js'
 import { qemuArguments } from './boot-attempt.js'
+import { VSOCK_DEVICE } from './device-access.js'
+import { VHOST_DESCRIPTOR } from './devices.js'
 import { machineFiles } from './machine-directory.js'
 import { decide, type MachineOptions } from './settings.js'
+import { vhostUserVsockCommand } from './vhost-user-vsock.js'
 import { shareSocket, virtiofsdCommand } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
 
@@ -20,6 +23,9 @@ export async function describeMachine(options: MachineOptions): Promise<string> 
     const { command, args } = virtiofsdCommand({ ...settings.virtiofsd!, share })
     return `# descriptor 0 is a socket that listens at ${shareSocket(directory, share)}\n${quoteLine([command, ...args])}`
   })
+  const program = settings.vhostUserVsock
+  const vsock = program === undefined ? undefined : vhostUserVsockCommand({ program, directory })
+  const daemons = vsock === undefined ? shares : [...shares, quoteLine([vsock.command, ...vsock.args])]
   const images = {
     bootImage: await bootImage(settings.kernel.image),
     baseImage: machineFiles(directory).initrd,
@@ -27,5 +33,6 @@ export async function describeMachine(options: MachineOptions): Promise<string> 
   const cid = settings.vsock ? freeCid() : undefined
   const tcpPort = settings.tcp ? await freePort() : undefined
   const qemu = qemuArguments({ directory, settings, images, options, cid, tcpPort })
-  return `${[...shares, quoteLine([qemuProgram(settings.kernel.architecture), ...qemu])].join('\n')}\n`
+  const vhost = cid === undefined ? '' : ` ${VHOST_DESCRIPTOR}<>${VSOCK_DEVICE}`
+  return `${[...daemons, quoteLine([qemuProgram(settings.kernel.architecture), ...qemu]) + vhost].join('\n')}\n`
 }

@@ -9,6 +9,7 @@ import { ARCHITECTURES } from './architecture.js'
 import { parseDisk } from './disk.js'
 import { locateRoot, parseRoot } from './guest-root.js'
 import type { MachineOptions, ShareOptions } from './settings.js'
+import { NETS } from './transports.js'
 import { SHARE_CACHES } from './virtiofsd.js'
 
 const COMMON = defineFlags({
@@ -81,9 +82,9 @@ const MACHINE = defineFlags({
   },
   net: {
     kind: 'string',
-    choices: ['auto', 'vsock', 'tcp', 'both', 'none'],
+    choices: NETS,
     default: 'auto',
-    help: 'how the machine is reached: auto takes vsock where it works; with none, by its console only',
+    help: 'how the machine is reached: auto takes the first that works of vsock, vhost-user (vhost-device-vsock), tcp and serial (virtio-serial ports); both is auto and tcp; with none, by its console only',
   },
   accel: {
     kind: 'string',

@@ -18,6 +18,10 @@ export interface KernelFeatures {
   readonly virtiofs: Presence
   /** AF_VSOCK over virtio. */
   readonly vsock: Presence
+  /** A network card, for TCP. */
+  readonly 'virtio-net': Presence
+  /** Ports by which to do without one. */
+  readonly 'virtio-serial': Presence
   /** KVM for guests of the guest. */
   readonly kvm: Presence
 }
@@ -37,6 +41,8 @@ const FEATURES: Readonly<
     ['VSOCKETS', 'vsock'],
     ['VIRTIO_VSOCKETS', 'vmw_vsock_virtio_transport'],
   ],
+  'virtio-net': [['VIRTIO_NET', 'virtio_net']],
+  'virtio-serial': [['VIRTIO_CONSOLE', 'virtio_console']],
   kvm: [['KVM', 'kvm']],
 }
 

@@ -22,7 +22,7 @@ import { runIn, type Verdict } from './verdict.js'
 
 /** A machine that commands can be run in. */
 export interface CommandHost {
-  readonly machine: Pick<Machine, 'name' | 'directory' | 'cid' | 'tcpPort' | 'exited'>
+  readonly machine: Pick<Machine, 'name' | 'directory' | 'addresses' | 'exited'>
   readonly kernelLog: KernelLogReaders
   /** What its kernel had to complain of at boot. */
   readonly atBoot: readonly Finding[]
@@ -103,7 +103,7 @@ async function execute(
   const { tty = false, fstabStrict = false, failOn, timeoutMs } = options
   signal.throwIfAborted()
   findRunning(machine.name)
-  if (machine.cid === undefined && machine.tcpPort === undefined)
+  if (machine.addresses.length === 0)
     throw new UsageError(`no command gets into ${machine.name}, which has net none`)
   const log = kernelLog.open()
   let failure: unknown

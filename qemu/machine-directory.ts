@@ -7,7 +7,7 @@ import { CpuError, UsageError } from '../src/errors.js'
 import { NAMESPACE_VARIABLE } from '../src/namespace/parse-namespace.js'
 import { machineDirectories, openRuntimeDirectory, runtimeDirectory } from '../src/runtime-directory.js'
 import { generateKey } from '../src/ssh/generate-key.js'
-import { type Address, knownHostsName } from '../src/transport/address.js'
+import { type Address, formatAddress, knownHostsName } from '../src/transport/address.js'
 import { isForeign, ownArchitecture } from './architecture.js'
 import type { Accelerator } from './devices.js'
 import type { RootType } from './guest-root.js'
@@ -24,6 +24,7 @@ export interface MachineState {
   readonly launcher: ProcessIdentity
   readonly qemu?: ProcessIdentity | undefined
   readonly virtiofsd: readonly ProcessIdentity[]
+  readonly vhostUserVsock?: ProcessIdentity | undefined
   readonly ready: boolean
   /** Stays, whatever becomes of it, until it is stopped by name. */
   readonly kept?: boolean | undefined
@@ -31,6 +32,8 @@ export interface MachineState {
   readonly tcpPort?: number | undefined
   /** What its root file system is, where that is not the initramfs. */
   readonly root?: RootType | undefined
+  /** Where it is reached, by any transport, as messages show it; the first is the one that its name stands for. */
+  readonly addresses?: readonly string[] | undefined
   /** Absent until they are decided. */
   readonly release?: string | undefined
   readonly accelerator?: Accelerator | undefined
@@ -52,6 +55,7 @@ export function machineFiles(directory: string) {
     console: join(directory, 'console.log'),
     consoleSocket: join(directory, 'console.sock'),
     qemuLog: join(directory, 'qemu.log'),
+    serial: join(directory, 'serial'),
     initrd: join(directory, 'initrd.cpio'),
     control: join(directory, 'control.sock'),
     monitor: join(directory, 'qmp.sock'),
@@ -157,7 +161,9 @@ export async function cleanStaleMachines(): Promise<void> {
 /** Ends what runs. */
 export async function endMachine(directory: string): Promise<void> {
   const state = readState(directory)
-  await endProcesses([...(state?.qemu === undefined ? [] : [state.qemu]), ...(state?.virtiofsd ?? [])])
+  if (state === undefined) return
+  const single = [state.qemu, state.vhostUserVsock].filter(process => process !== undefined)
+  await endProcesses([...single, ...state.virtiofsd])
 }
 
 /** Ends what runs and removes the directory. */
@@ -239,12 +245,26 @@ export function sshConfig(
     ...(isForeign(architecture) ? [`SetEnv ${FOREIGN_VARIABLES}`] : []),
   ]
   const blocks = addresses.flatMap((address, index) => {
-    if (address.net !== 'vsock' && address.net !== 'tcp') return []
-    const host = address.net === 'vsock' ? `vsock/${address.cid}` : address.host
+    const host = hostName(address)
     const names = [...(index === 0 ? [basename(directory)] : []), ...(address.net === 'vsock' ? [host] : [])]
     if (names.length === 0) return []
-    const lines = [`HostName ${host}`, `Port ${address.port}`, ...common]
+    const port = 'port' in address ? [`Port ${address.port}`] : []
+    const lines = [`HostName ${host}`, ...port, ...common]
     return [`Host ${names.join(' ')}\n${lines.map(line => `  ${line}\n`).join('')}`]
   })
   return blocks.join('\n')
+}
+
+/** As `HostName` has it, with the transport. */
+function hostName(address: Address): string {
+  switch (address.net) {
+    case 'vsock':
+      return `vsock/${address.cid}`
+    case 'unix-vsock':
+      return `vsock-mux${address.path}`
+    case 'tcp':
+      return address.host
+    default:
+      return formatAddress(address)
+  }
 }

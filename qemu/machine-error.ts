@@ -9,6 +9,7 @@ export type MachineErrorCode =
   | 'ERR_CPU_VM_GUEST'
   | 'ERR_CPU_VM_QEMU'
   | 'ERR_CPU_VM_SHARE'
+  | 'ERR_CPU_VM_VSOCK'
 
 /** Carries what the console showed last. */
 export class MachineError extends CpuError {

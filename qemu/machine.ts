@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { KernelLogReport } from '../src/cpud/guest-control.js'
-import { freeCid, freePort } from './addresses.js'
+import { freePort, reserveCid } from './addresses.js'
 import { type Attempt, type AttemptOptions, attemptBoot } from './boot-attempt.js'
 import { removeDamaged } from './cache.js'
 import type {
@@ -41,6 +41,8 @@ export interface Machine extends AsyncDisposable {
   readonly cid: number | undefined
   /** On 127.0.0.1. */
   readonly tcpPort: number | undefined
+  /** By all transports, as messages show them; the first is the one that its name stands for. */
+  readonly addresses: readonly string[]
   /** Type and base64, as in known_hosts. */
   readonly hostKey: string
   /** From QEMU's start to the guest's "ready". */
@@ -68,7 +70,7 @@ export interface Machine extends AsyncDisposable {
 
 const CONTROL_LIMIT_MS = 1_000
 const POWER_OFF_LIMIT_MS = 5_000
-/** Attempts when addresses turn out to be taken. */
+/** Attempts when ports turn out to be taken. */
 const COLLISION_LIMIT = 8
 
 /**
@@ -117,30 +119,30 @@ interface Start extends Attempt {
 }
 
 /**
- * Tries again with other addresses; and, when the guest died before it spoke, once with images made anew where those in
+ * Tries again with another port; and, when the guest died before it spoke, once with images made anew where those in
  * the cache are damaged, and once as a flake, without KVM if that was our choice.
  */
 async function bootUntilReady(base: AttemptOptions): Promise<Start> {
   const { options } = base
   let { settings, images } = base
-  let nextCid = freeCid()
   let collisions = 0
   let flakes = 0
   let repairs = 0
   for (;;) {
-    const cid = settings.vsock ? nextCid : undefined
+    // One for each attempt: the kernel keeps a device for the first process that has used it.
+    using vsock = settings.vsock ? reserveCid() : undefined
     const tcpPort = settings.tcp ? await freePort() : undefined
     const started = performance.now()
     try {
       const state = { ...base.state, accelerator: settings.accelerator }
-      const attempt = await attemptBoot({ ...base, settings, images, state, cid, tcpPort })
+      const addresses = { cid: vsock?.cid, vhostFd: vsock?.fd, tcpPort }
+      const attempt = await attemptBoot({ ...base, settings, images, state, ...addresses })
       return { ...attempt, bootMs: performance.now() - started }
     } catch (error) {
       await endMachine(base.directory)
       if (!(error instanceof MachineError)) throw error
-      if (isCollision(error) && ++collisions < COLLISION_LIMIT) {
-        nextCid = freeCid(nextCid + 1)
-      } else if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
+      if (isCollision(error) && ++collisions < COLLISION_LIMIT) continue
+      if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
         options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
         images = await prepareImages(settings.kernel, options, settings.tree)
       } else if (isFlake(error, settings) && flakes++ === 0) {
@@ -174,14 +176,9 @@ function withoutKvm(settings: Settings): Settings {
   return settings.acceleratorOpen ? { ...settings, accelerator: 'tcg' } : settings
 }
 
-/** Somebody else took the CID or the port between our look and QEMU's. */
+/** Somebody else took the port between our look and QEMU's. */
 function isCollision(error: MachineError): boolean {
-  return (
-    error.code === 'ERR_CPU_VM_QEMU' &&
-    /unable to set guest cid: Address already in use|Could not set up host forwarding rule/.test(
-      error.message,
-    )
-  )
+  return error.code === 'ERR_CPU_VM_QEMU' && /Could not set up host forwarding rule/.test(error.message)
 }
 
 function machineHandle({ directory, keys, settings, options }: AttemptOptions, start: Start): Machine {
@@ -194,8 +191,8 @@ function machineHandle({ directory, keys, settings, options }: AttemptOptions, s
   const exited = ended.then(
     (end): MachineEnd => (stopping === undefined ? end : { kind: 'stopped', message: 'stopped' }),
   )
-  const { name, cid, tcpPort } = state
-  const machine = { name, directory, cid, tcpPort, exited }
+  const { name, cid, tcpPort, addresses = [] } = state
+  const machine = { name, directory, cid, tcpPort, addresses, exited }
   const kernelLog = new KernelLogReaders(limitMs => askKernelLog(directory, limitMs))
   const host = { machine, kernelLog, atBoot: consoleFindings(machine), signal: options.signal }
   return {

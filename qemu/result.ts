@@ -7,9 +7,13 @@ import type { KernelLogReport } from '../src/cpud/guest-control.js'
 import type { ProgramEnd } from '../src/ssh/program-end.js'
 import type { Accelerator } from './devices.js'
 import { type Finding, type FindingKind, findings } from './kernel-findings.js'
+import type { MachineEnd } from './machine-end.js'
 
 /** Whether it happened while the guest booted, or later. */
 export type Phase = 'boot' | 'command'
+
+/** What of a machine has ended. */
+export type MachinePart = Exclude<MachineEnd['kind'], 'stopped' | 'panic' | 'off'> | 'guest'
 
 export type Outcome =
   /** The command ended by itself. */
@@ -26,8 +30,8 @@ export type Outcome =
   | { readonly kind: 'boot-failed'; readonly code: string }
   | { readonly kind: 'boot-timed-out' }
   | { readonly kind: 'command-timed-out'; readonly limitMs: number; readonly guestAnswers: boolean }
-  /** QEMU or a virtiofsd ended, or the guest switched itself off, before the command had ended. */
-  | { readonly kind: 'machine-died'; readonly part: 'qemu' | 'virtiofsd' | 'guest' }
+  /** QEMU or a daemon that it needs ended, or the guest switched itself off, before the command had ended. */
+  | { readonly kind: 'machine-died'; readonly part: MachinePart }
   /** The machine runs, and how the command ended cannot be known. */
   | { readonly kind: 'transport-lost'; readonly guestAnswers: boolean }
   | { readonly kind: 'interrupted'; readonly signal: NodeJS.Signals }

@@ -5,7 +5,7 @@ import { realpath, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { CpuError, UsageError } from '../src/errors.js'
 import { type Architecture, isForeign } from './architecture.js'
-import { kvmRemedy, vsockRemedy } from './device-access.js'
+import { kvmRemedy } from './device-access.js'
 import type { Accelerator, Device, MachineType } from './devices.js'
 import type { Disk } from './disk.js'
 import { decideRoot, ROOT_TAG, type Root, type RootOptions, rootShares } from './guest-root.js'
@@ -13,8 +13,9 @@ import { baseImage } from './image.js'
 import type { Kernel } from './kernel.js'
 import { findKernel } from './kernel-search.js'
 import { ModuleTree } from './modules.js'
-import { probeKvm, probeVhostVsock, probeVirtiofsd } from './probe.js'
+import { probeKvm, probeVirtiofsd } from './probe.js'
 import { requireModules } from './required-modules.js'
+import { chooseTransports, type Net, type Transports } from './transports.js'
 import { checkTag, type Sandbox, type Share, type ShareCache, type VirtiofsdProgram } from './virtiofsd.js'
 import { bootImage } from './vmlinux.js'
 
@@ -47,8 +48,8 @@ export interface MachineOptions {
    * goes with the machine. By default its root is an initramfs with cpud alone.
    */
   readonly root?: RootOptions | undefined
-  /** `auto`: vsock where it works, else TCP. `both` has TCP in any case. With `none` only the console leads there. */
-  readonly net?: 'auto' | 'vsock' | 'tcp' | 'both' | 'none' | undefined
+  /** By which transport the machine is reached; see `NETS`. */
+  readonly net?: Net | undefined
   /** `auto`: KVM where it works, else TCG, which emulates the processor. */
   readonly accel?: 'auto' | Accelerator | undefined
   /** KVM and vhost-vsock within the guest. */
@@ -92,7 +93,7 @@ export interface ShareOptions {
 }
 
 /** Options with everything decided. */
-export interface Settings {
+export interface Settings extends Transports {
   readonly kernel: Kernel
   readonly machine: MachineType
   readonly tree: ModuleTree
@@ -103,8 +104,6 @@ export interface Settings {
   readonly disks: readonly Disk[]
   readonly root: Root | undefined
   readonly virtiofsd: { readonly program: VirtiofsdProgram; readonly sandbox: Sandbox } | undefined
-  readonly vsock: boolean
-  readonly tcp: boolean
   readonly accelerator: Accelerator
   /** Whether TCG may be tried when a boot on KVM fails. */
   readonly acceleratorOpen: boolean
@@ -125,15 +124,15 @@ export interface Images {
 }
 
 /**
- * Decides. Throws UsageError, and CpuError ERR_CPU_VM_KVM, ERR_CPU_VM_VSOCK, ERR_CPU_VM_VIRTIOFSD when what is asked for
- * does not work.
+ * Decides. Throws UsageError, and CpuError ERR_CPU_VM_KVM, ERR_CPU_VM_VIRTIOFSD and those of `chooseTransports` when
+ * what is asked for does not work.
  */
 export async function decide(options: MachineOptions): Promise<Settings> {
   const say = options.onMessage ?? (() => undefined)
   const kernel = await findKernel(options)
   const accelerator = await chooseAccelerator(options.accel ?? 'auto', kernel.architecture, say)
   const machine = chooseMachine(options.machine, kernel.architecture, accelerator)
-  const { vsock, tcp } = chooseNetwork(options.net ?? 'auto', kernel, say)
+  const transports = chooseTransports(options.net ?? 'auto', kernel, say)
   const tree = new ModuleTree(kernel.modulesDirectory)
   const root = await decideRoot(options.root, kernel, tree)
   const shares = [...(await checkShares(options, kernel)), ...rootShares(root)]
@@ -154,8 +153,7 @@ export async function decide(options: MachineOptions): Promise<Settings> {
     disks: await checkDisks(options.disks ?? []),
     root,
     virtiofsd: shares.length === 0 ? undefined : await chooseVirtiofsd(shares, say),
-    vsock,
-    tcp,
+    ...transports,
     accelerator,
     // A microvm is not for TCG.
     acceleratorOpen: (options.accel ?? 'auto') === 'auto' && machine !== 'microvm',
@@ -224,31 +222,6 @@ function chooseMachine(
     '-machine microvm needs KVM: on an emulated processor (TCG) it hangs',
     'use -machine q35; cpu-vm doctor says what keeps KVM from working',
   )
-}
-
-function chooseNetwork(
-  wanted: NonNullable<MachineOptions['net']>,
-  kernel: Kernel,
-  say: (line: string) => void,
-): { vsock: boolean; tcp: boolean } {
-  if (wanted === 'none') return { vsock: false, tcp: false }
-  if (wanted === 'tcp') return { vsock: false, tcp: true }
-  const reason = reasonAgainstVsock(kernel, wanted === 'vsock')
-  if (reason === '') return { vsock: true, tcp: wanted === 'both' }
-  if (wanted !== 'vsock') {
-    say(`using TCP instead of vsock: ${reason}`)
-    return { vsock: false, tcp: true }
-  }
-  throw new CpuError('ERR_CPU_VM_VSOCK', `vsock does not work here: ${reason}`, {
-    remedy: `${vsockRemedy() ?? 'use another kernel'}; or use -net tcp`,
-  })
-}
-
-/** Empty if there is none. What a kernel has that does not tell is not relied on, unless it is `forced`. */
-function reasonAgainstVsock({ release, features }: Kernel, forced: boolean): string {
-  if (features.vsock === 'absent') return `kernel ${release} has no vsock`
-  if (features.vsock === 'unknown' && !forced) return `nothing tells whether kernel ${release} has vsock`
-  return probeVhostVsock().reason
 }
 
 async function checkShares(options: MachineOptions, kernel: Kernel): Promise<Share[]> {

@@ -16,11 +16,11 @@ _cpu_vm_value() {
   case "$1 $2" in
     'cpu-vm start arch') compgen -P "$4" -W 'x86_64 aarch64' -- "$3" ;;
     'cpu-vm start machine') compgen -P "$4" -W 'q35 microvm virt' -- "$3" ;;
-    'cpu-vm start net') compgen -P "$4" -W 'auto vsock tcp both none' -- "$3" ;;
+    'cpu-vm start net') compgen -P "$4" -W 'auto vsock vhost-user tcp serial both none' -- "$3" ;;
     'cpu-vm start accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
     'cpu-vm run arch') compgen -P "$4" -W 'x86_64 aarch64' -- "$3" ;;
     'cpu-vm run machine') compgen -P "$4" -W 'q35 microvm virt' -- "$3" ;;
-    'cpu-vm run net') compgen -P "$4" -W 'auto vsock tcp both none' -- "$3" ;;
+    'cpu-vm run net') compgen -P "$4" -W 'auto vsock vhost-user tcp serial both none' -- "$3" ;;
     'cpu-vm run accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
     'cpu-vm image arch') compgen -P "$4" -W 'x86_64 aarch64' -- "$3" ;;
     *) [[ $with_value == *" $2 "* ]] || compgen -P "$4" -W 'true false' -- "$3" ;;

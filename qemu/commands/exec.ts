@@ -10,8 +10,7 @@ export const exec = projectCommand('exec', EXEC_FLAGS, async ({ values, operands
   const [name, ...rest] = operands
   if (name === undefined)
     throw new UsageError('no machine is named', 'for example: cpu-vm exec v -- uname -r')
-  const { cid, tcpPort } = findRunning(name).state
-  if (cid === undefined && tcpPort === undefined)
+  if (findRunning(name).state.addresses?.length === 0)
     throw new UsageError(`no command gets into ${name}, which has -net none`, `use cpu-vm console ${name}`)
   const { timeout } = values
   const over = new AbortController()

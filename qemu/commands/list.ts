@@ -5,7 +5,7 @@ import { cleanStaleMachines, listMachines, type MachineState, machineStatus } fr
 import { command, refuseOperands } from './command.js'
 import { print, printJson, table } from './output.js'
 
-const HEADINGS = ['NAME', 'STATE', 'VSOCK', 'TCP', 'KERNEL', 'ACCEL', 'PID']
+const HEADINGS = ['NAME', 'STATE', 'ADDRESS', 'KERNEL', 'ACCEL', 'PID']
 
 export const list = command('list', LIST_FLAGS, async flags => {
   refuseOperands(flags)
@@ -15,9 +15,8 @@ export const list = command('list', LIST_FLAGS, async flags => {
     return printJson(machines.map(({ directory, state }) => ({ ...describe(state), directory })))
   }
   const rows = machines.map(({ state }) => {
-    const { name, status, cid, tcpPort, release, accelerator, pid } = describe(state)
-    const addresses = [cid === null ? '-' : `vsock/${cid}`, tcpPort === null ? '-' : `127.0.0.1:${tcpPort}`]
-    return [name, status, ...addresses, release ?? '-', accelerator ?? '-', String(pid ?? '-')]
+    const { name, status, addresses, release, accelerator, pid } = describe(state)
+    return [name, status, addresses.join(', ') || '-', release ?? '-', accelerator ?? '-', String(pid ?? '-')]
   })
   return print(table([HEADINGS, ...rows]))
 })
@@ -29,6 +28,7 @@ function describe(state: MachineState) {
     status: machineStatus(state),
     cid: state.cid ?? null,
     tcpPort: state.tcpPort ?? null,
+    addresses: state.addresses ?? [],
     release: state.release ?? null,
     accelerator: state.accelerator ?? null,
     pid: state.qemu?.pid ?? null,

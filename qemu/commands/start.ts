@@ -13,8 +13,8 @@ export const start = projectCommand('start', START_FLAGS, async (flags, signal) 
   const options = { ...machineOptions(values), ...reporting(values.v), signal, detached: true }
   if (values['dry-run']) return print(await describeMachine(options))
   const machine = await startMachine(options)
-  const { name, cid, tcpPort, bootMs, directory } = machine
-  const hints = cid === undefined && tcpPort === undefined ? [] : [`cpu ${name} COMMAND`]
+  const { name, addresses, cid, bootMs, directory } = machine
+  const hints = addresses.length === 0 ? [] : [`cpu ${name} COMMAND`]
   if (cid !== undefined) hints.push(`cpu -net vsock ${cid} COMMAND`)
   if (hints.length === 0) hints.push(`cpu-vm console ${name}`)
   say(`${name} is ready (${(bootMs / 1000).toFixed(1)} s): ${hints.join(', or ')}`)

@@ -28,7 +28,7 @@ export const CPU_VM_MANUAL: Manual = {
   commands,
   description: [
     'cpu-vm boots virtual machines in which cpu(1) runs commands. A machine has a kernel, which you may name, and a file system in memory with cpud(8) and nothing else: all programs come from here, through cpu, or with -root as its own. It is there in seconds, and nothing of it is left afterwards.',
-    'KVM, vsock and virtiofsd are tried before they are used. Where one does not work, the next best is taken instead (the processor is emulated, TCP on 127.0.0.1 stands for vsock), and this is said in one line. `cpu-vm doctor` shows what works here, and what to do.',
+    'KVM, vsock and virtiofsd are tried before they are used. Where one does not work, the next best is taken instead (the processor is emulated, vhost-device-vsock or TCP on 127.0.0.1 stands for vsock), and this is said in one line. `cpu-vm doctor` shows what works here, and what to do.',
   ],
   more: {
     name: 'Letters, digits, `.`, `_` and `-`, at most 63; `cpu NAME` reaches it, and so does `cpu -net vsock CID`.',
@@ -44,6 +44,7 @@ export const CPU_VM_MANUAL: Manual = {
     append: `It stands for TEXT in: \`${KERNEL_COMMAND_LINE}\`.`,
     share: `A line such as \`TAG /mnt virtiofs\` in \`$${FSTAB_VARIABLE}\` or -fstab mounts it. \`:ro\` makes it read-only.`,
     root: 'What the guest writes there is kept in its memory, and gone with it; /proc, /sys, /dev and /run are its own. Commands find programs, files and the current directory there, and so none of your files are served to them, unless -namespace says which: what is bound, and the current directory with it, is then the real one, and can be written to. With cpu(1), say `-files none`. By 9P QEMU serves it itself, which needs no root; by virtiofs a virtiofsd does. Either reads whatever you may read: a guest with your root has no secrets to keep from it.',
+    net: '`vsock` is that of the kernel here (/dev/vhost-vsock). `vhost-user` needs vhost-device-vsock in $PATH. `tcp` is a port on 127.0.0.1, and gives the guest a network. `serial` needs nothing of either kernel but virtio-serial, and bears eight commands at a time.',
     nested: 'The kernel must have KVM.',
     fetch:
       "By apt-get(8), from the mirrors of this machine; a package also from Debian's backports. Nothing is installed, and root is not needed.",
@@ -69,7 +70,7 @@ export const CPU_VM_MANUAL: Manual = {
     {
       title: 'KERNELS',
       blocks: [
-        '`cpu-vm kernel` lists each kernel with what it lacks: `fuse` and `9p` (one of them is needed for your files), `virtiofs` (for -share and -root), `vsock` (else TCP is used), `kvm` (for -nested). A module that is configured and whose file is nowhere is lacking, too. This is read from the config beside the kernel, where it was built, or within it (CONFIG_IKCONFIG), else from its modules; `unknown` is where there is none of these.',
+        '`cpu-vm kernel` lists each kernel with what it lacks: `fuse` and `9p` (one of them is needed for your files), `virtiofs` (for -share and -root), `vsock` (else TCP is used), `virtio-net` (for TCP), `virtio-serial` (for -net serial), `kvm` (for -nested). A module that is configured and whose file is nowhere is lacking, too. This is read from the config beside the kernel, where it was built, or within it (CONFIG_IKCONFIG), else from its modules; `unknown` is where there is none of these.',
       ],
     },
     {

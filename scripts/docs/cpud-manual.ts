@@ -45,7 +45,10 @@ export const GUEST_CONFIGURATION: Items = [
   ['hostname', 'name of the machine'],
   ['authorizedKeys', 'who may log in: text of an authorized_keys file'],
   ['hostKey', 'text of a private key in the form of OpenSSH'],
-  ['listen', 'where to listen: a list of `{"net": "tcp", "port": 17010}`, or `vsock`'],
+  [
+    'listen',
+    'where to listen: a list of `{"net": "tcp", "port": 17010}`, or `vsock`; or `{"net": "serial", "name": "org.cpu-harness"}` for virtio-serial ports whose names begin so',
+  ],
   ['modules', 'modules of the kernel to load, in this order: absolute paths'],
   [
     'network',

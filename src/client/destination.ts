@@ -17,6 +17,7 @@ import {
   knownHostsName,
   type Network,
   parseU32,
+  SOCKET_WORDS,
   splitHost,
   toAddress,
 } from '../transport/address.js'
@@ -113,10 +114,11 @@ function locate(named: AddressParts, config: HostConfig, defaultPort: number): A
   return toAddress({ ...named, host: named.net.startsWith('tcp') ? hostName : named.host, port })
 }
 
-/** `-net vsock 3` is looked up as `vsock/3`, so that both spellings have one configuration; so with unix. */
+/** `-net vsock 3` is looked up as `vsock/3`, so that both spellings have one configuration; so with unix and its kind. */
 function configName({ net, host }: AddressParts): string {
   if (net === 'vsock') return `vsock/${parseU32(host) ?? host}`
-  return net === 'unix' ? `unix${host.startsWith('/') ? '' : '/'}${host}` : host
+  const word = net === undefined ? undefined : SOCKET_WORDS[net]
+  return word === undefined ? host : `${word}${host.startsWith('/') ? '' : '/'}${host}`
 }
 
 function proxyOf(

@@ -1,6 +1,6 @@
 // The file server itself: one tree, served to one stream, the first that brings its nonce. Runs in a thread of its
 // own (file-thread.ts), and in the main one where there are no Linux calls (file-in-process.ts).
-import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
 import { type EventEmitter, once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -29,9 +29,12 @@ export interface FileHostOptions {
   readonly cachePolicy: CachePolicy
   /** What a stream must begin with that comes through SSH. */
   readonly forwardNonce: string
-  /** Who may come past SSH, the machine of that CID or else a process of this one, and what its stream must begin with. */
-  readonly direct?: { readonly cid: number | undefined; readonly nonce: string } | undefined
+  /** Who may come past SSH, and what its stream must begin with. */
+  readonly direct?: { readonly from: DirectPeer; readonly nonce: string } | undefined
 }
+
+/** The machine of a CID, the one behind a unix socket that has its vsock device, or a process of this one. */
+export type DirectPeer = { readonly cid: number } | { readonly vsockSocket: string } | 'here'
 
 /** How the other side came for its files. */
 export interface FileWay {
@@ -77,6 +80,8 @@ export function refusedProtocol({ protocols }: FileHostOptions, wanted: FileProt
 }
 
 const FIRST_BYTES_TIMEOUT_MS = 10_000
+/** Below it are those of known services. */
+const FIRST_FREE_PORT = 1024
 /** Streams whose nonce has not come yet. */
 const MAX_WAITING = 16
 
@@ -109,9 +114,12 @@ export class FileHost {
   async listen(): Promise<DirectFiles['at'] | undefined> {
     const { direct } = this.#options
     if (direct === undefined) return undefined
-    const { cid, nonce } = direct
+    const { from, nonce } = direct
     try {
-      return await (cid === undefined ? this.#listenOnUnix(nonce) : this.#listenOnVsock(cid, nonce))
+      if (from === 'here') return await this.#listenOnUnix(nonce)
+      return await ('cid' in from
+        ? this.#listenOnVsock(from.cid, nonce)
+        : this.#listenBehind(from.vsockSocket, nonce))
     } catch {
       return undefined // the forward is there as well
     }
@@ -126,6 +134,14 @@ export class FileHost {
       server.listen({ cid: VMADDR_CID_ANY, port: VMADDR_PORT_ANY, bufferBytes: FILE_BUFFER_BYTES }),
     )
     return server.address()?.port
+  }
+
+  /** The guest's way to port N of its host is the socket of the same name with `_N` behind it. */
+  async #listenBehind(vsockSocket: string, nonce: string): Promise<number> {
+    const port = randomInt(FIRST_FREE_PORT, 2 ** 31)
+    const server = createServer(stream => this.#open(stream, nonce, 'direct'))
+    await this.#listenOn(server, () => server.listen(`${vsockSocket}_${port}`))
+    return port
   }
 
   /** Nobody else can make or find a socket of that name, so whoever reaches it is who was told, and we are who told him. */

@@ -8,7 +8,7 @@ import type { CachePolicy } from '../fuse/session.js'
 import type { FileProtocol } from '../namespace/file-protocol.js'
 import { DIRECT_FILES_VARIABLE, FILE_PROTOCOLS_VARIABLE, NONCE_VARIABLE } from '../ssh/exec-request.js'
 import { type Address, formatAddress, isLoopback } from '../transport/address.js'
-import type { FileHostOptions, FileServer } from './file-host.js'
+import type { DirectPeer, FileHostOptions, FileServer } from './file-host.js'
 import { FilesInProcess } from './file-in-process.js'
 import { FileThread } from './file-thread.js'
 
@@ -52,10 +52,8 @@ export class FileService {
     this.#address = address
     this.#protocols = protocols
     const Server = process.platform === 'linux' ? FileThread : FilesInProcess
-    const mayBeDirect = direct && Server === FileThread && isHere(address)
-    this.#direct = mayBeDirect
-      ? { cid: address.net === 'vsock' ? address.cid : undefined, nonce: createNonce() }
-      : undefined
+    const from = direct && Server === FileThread ? directPeer(address) : undefined
+    this.#direct = from === undefined ? undefined : { from, nonce: createNonce() }
     const options = {
       root,
       readOnly,
@@ -96,10 +94,20 @@ export class FileService {
   }
 }
 
-/** Whether cpud at that address may be on one physical machine with us; it need not, behind a tunnel. */
-function isHere(address: Address): boolean {
-  if (address.net === 'tcp') return isLoopback(address.host)
-  return address.net === 'vsock' || address.net === 'unix'
+/** Who cpud at that address is, if it may be on one physical machine with us; it need not, behind a tunnel. */
+function directPeer(address: Address): DirectPeer | undefined {
+  switch (address.net) {
+    case 'vsock':
+      return { cid: address.cid }
+    case 'unix-vsock':
+      return { vsockSocket: address.path }
+    case 'unix':
+      return 'here'
+    case 'tcp':
+      return isLoopback(address.host) ? 'here' : undefined
+    case 'serial':
+      return undefined
+  }
 }
 
 const FORWARD_HOSTS = ['127.0.0.1', '::1']

@@ -7,10 +7,10 @@ import type { Ipv4Settings } from './boot-config.js'
 /** Where the launcher puts it. */
 export const GUEST_CONFIG_PATH = '/etc/cpu-harness.json'
 
-export interface GuestListen {
-  readonly net: 'tcp' | 'vsock'
-  readonly port: number
-}
+export type GuestListen =
+  | { readonly net: 'tcp' | 'vsock'; readonly port: number }
+  /** virtio-serial ports, and what their names begin with. */
+  | { readonly net: 'serial'; readonly name: string }
 
 /** By what, and under which name, the guest finds its root file system. */
 export interface GuestRoot {
@@ -69,8 +69,11 @@ function integer(value: unknown, field: string, least: number, most: number): nu
 }
 
 function parseListen(value: unknown, field: string): GuestListen {
-  const { net, port } = fieldsOf(value, field, ['net', 'port'])
-  if (net !== 'tcp' && net !== 'vsock') fail(`${field}.net`, '"tcp" or "vsock"')
+  const { net, port, name } = fieldsOf(value, field, ['net', 'port', 'name'])
+  const unused = net === 'serial' ? 'port' : 'name'
+  if ({ port, name }[unused] !== undefined) fail(`${field}.${unused}`, `absent for ${net}`)
+  if (net === 'serial') return { net, name: text(name, `${field}.name`) }
+  if (net !== 'tcp' && net !== 'vsock') fail(`${field}.net`, '"tcp", "vsock" or "serial"')
   return { net, port: integer(port, `${field}.port`, 1, net === 'tcp' ? 0xffff : 0xfffffffe) }
 }
 

@@ -13,7 +13,7 @@ import { type Address, formatAddress } from '../transport/address.js'
 import { type Listener, listen } from '../transport/listen.js'
 import type { ArrivalLimits } from './arrivals.js'
 import { Daemon } from './daemon.js'
-import { GUEST_CONFIG_PATH, parseGuestConfig } from './guest-config.js'
+import { GUEST_CONFIG_PATH, type GuestListen, parseGuestConfig } from './guest-config.js'
 import { type Boot, runInit } from './init.js'
 import { type Log, logLevel } from './init-log.js'
 import { commandLineConfig } from './kernel-command-line.js'
@@ -33,6 +33,8 @@ export interface ServeOptions {
   /** Whom to tell when it listens. */
   readonly registration?: Registration | undefined
   readonly log: (line: string) => void
+  /** Of an address that cannot be had, where there are others; by default as the rest. */
+  readonly warn?: (line: string) => void
   readonly debug?: ((line: string) => void) | undefined
 }
 
@@ -46,7 +48,7 @@ export interface Service extends AsyncDisposable {
 /** Starts listening everywhere; an address that cannot be had is logged, and fatal only if none can. */
 export async function startService(options: ServeOptions): Promise<Service> {
   const userNamespace = mayMountHere() ? undefined : userNamespaceHere()
-  const { keys, limits = DEFAULT_LIMITS, user, log, debug } = options
+  const { keys, limits = DEFAULT_LIMITS, user, log, warn = log, debug } = options
   const hostKeys = [options.hostKey]
   const daemon = new Daemon({ ...limits, keys, hostKeys, userNamespace, user, log, debug })
   const attempts = await Promise.allSettled(
@@ -55,7 +57,7 @@ export async function startService(options: ServeOptions): Promise<Service> {
   const listeners: Listener[] = []
   for (const attempt of attempts) {
     if (attempt.status === 'fulfilled') listeners.push(attempt.value)
-    else if (attempts.length > 1) log((attempt.reason as Error).message)
+    else if (attempts.length > 1) warn((attempt.reason as Error).message)
   }
   const failure = attempts.find(attempt => attempt.status === 'rejected')
   if (listeners.length === 0)
@@ -105,13 +107,23 @@ function guestBoot(log: Log): Boot {
     config: { ...config, ...(network === undefined ? {} : { network: { ipv4: network } }) },
     startDaemon: () =>
       startService({
-        addresses: config.listen.map(({ net, port }) =>
-          net === 'vsock' ? { net, cid: VMADDR_CID_ANY, port } : { net, host: '0.0.0.0', port, family: 0 },
-        ),
+        addresses: config.listen.map(listenAddress),
         hostKey: config.hostKey,
         keys: () => keys,
         log,
+        warn: line => log(line, logLevel.warning),
       }),
+  }
+}
+
+function listenAddress(listen: GuestListen): Address {
+  switch (listen.net) {
+    case 'vsock':
+      return { net: 'vsock', cid: VMADDR_CID_ANY, port: listen.port }
+    case 'tcp':
+      return { net: 'tcp', host: '0.0.0.0', port: listen.port, family: 0 }
+    case 'serial':
+      return { net: 'serial', path: listen.name }
   }
 }
 

@@ -17,6 +17,12 @@ export interface NativePoll {
 
 export interface VsockBinding {
   Poll: new () => NativePoll
+  /** A descriptor that is readable while epollTake has something to tell. */
+  epollCreate(): number
+  /** EPOLLET: changes of `fd` are told once each, and its present state at first. */
+  epollAddEdges(epoll: number, fd: number): number
+  /** Events (`EPOLLIN`, `EPOLLHUP` ...) that have not been told, 0 for none. */
+  epollTake(epoll: number): number
   /**
    * A descriptor that becomes writable when it is decided whether it connects. 0 ms: the kernel's limit, 2 s.
    * 0 bytes: its buffer, 256 KiB.
@@ -28,6 +34,8 @@ export interface VsockBinding {
   vsockAccept(fd: number): number
   /** `address` gets CID and port. */
   vsockAddress(fd: number, peer: boolean, address: Uint32Array): number
+  /** VHOST_VSOCK_SET_GUEST_CID (linux/vhost.h), on a descriptor of /dev/vhost-vsock. */
+  vhostSetGuestCid(fd: number, cid: number): number
   /** VMADDR_CID_ANY where there is no transport. */
   vsockLocalCid(): number
 }

@@ -6,7 +6,7 @@ import { addAbortSignal } from 'node:stream'
 import { CpuError } from '../errors.js'
 import { errnoNumber } from '../linux/errno.js'
 import { VMADDR_CID_ANY, VMADDR_PORT_ANY } from '../linux/vsock.js'
-import { binding, systemError } from './binding.js'
+import { binding, check, systemError } from './binding.js'
 import { closeFd, FdStream, type FdStreamOptions } from './fd-stream.js'
 import type { NativePoll } from './vsock-binding.js'
 
@@ -171,6 +171,18 @@ export function connectVsock(options: VsockConnectOptions): VsockSocket {
 export function localCid(): number | undefined {
   const cid = binding.vsockLocalCid()
   return cid < 0 || cid === VMADDR_CID_ANY ? undefined : cid
+}
+
+/**
+ * Gives the guest of an open /dev/vhost-vsock its CID, which is its own until the last descriptor is closed. False where
+ * somebody else has it. Throws ERR_CPU_VSOCK_ADDRESS and SystemError.
+ */
+export function setGuestCid(fd: number, cid: number): boolean {
+  checkVsockAddress({ cid, port: 0 })
+  const result = binding.vhostSetGuestCid(fd, cid)
+  if (-result === errnoNumber('EADDRINUSE')) return false
+  check(result, 'ioctl', `VHOST_VSOCK_SET_GUEST_CID ${cid}`)
+  return true
 }
 
 export interface VsockListenOptions {

@@ -1,5 +1,5 @@
 // Where the other side is: the address of one stream transport, as a plain value.
-// Grammar of hosts and CIDs: PROTOCOL "Session", and systemd's `vsock/CID`, `unix/PATH` spelling.
+// Grammar of hosts and CIDs: PROTOCOL "Session", and systemd's `vsock/CID`, `unix/PATH`, `vsock-mux/PATH` spelling.
 import { BlockList, isIP } from 'node:net'
 import { UsageError } from '../errors.js'
 
@@ -36,11 +36,18 @@ export interface VsockAddress {
   readonly port: number
 }
 
-export type Address = TcpAddress | UnixAddress | UnixVsockAddress | VsockAddress
+/** The virtio-serial ports of a machine (serial-line.ts). */
+export interface SerialAddress {
+  readonly net: 'serial'
+  /** On the host the directory of their sockets, in the machine what their names begin with. */
+  readonly path: string
+}
+
+export type Address = TcpAddress | UnixAddress | UnixVsockAddress | VsockAddress | SerialAddress
 
 /** What `-net`, `-sp` and the host operand say, before defaults. */
 export interface AddressParts {
-  readonly net?: Network | undefined
+  readonly net?: Network | 'serial' | undefined
   readonly host: string
   readonly port?: number | undefined
 }
@@ -67,7 +74,7 @@ export function parseU32(text: string): number | undefined {
   return value <= MAX_U32 ? value : undefined
 }
 
-/** Splits `vsock/3:PORT`, `unix/PATH` off a host; a plain host comes back as it is. */
+/** Splits `vsock/3:PORT`, `unix/PATH`, `vsock-mux/PATH`, `virtio-serial/PATH` off a host; a plain host comes back as it is. */
 export function splitHost(host: string): AddressParts {
   const vsock = /^vsock\/([^:]*)(?::(.*))?$/.exec(host)
   if (vsock !== null) {
@@ -77,9 +84,19 @@ export function splitHost(host: string): AddressParts {
       port: vsock[2] === undefined ? undefined : parsePort(vsock[2], MAX_U32),
     }
   }
-  if (host.startsWith('unix/')) return { net: 'unix', host: host.slice('unix'.length) }
+  for (const net of ['unix', 'unix-vsock', 'serial'] as const) {
+    const word = `${SOCKET_WORDS[net]}`
+    if (host.startsWith(`${word}/`)) return { net, host: host.slice(word.length) }
+  }
   return { host }
 }
+
+/** What stands before a path, by the transport that it names. */
+export const SOCKET_WORDS: Readonly<Record<string, string>> = {
+  unix: 'unix',
+  'unix-vsock': 'vsock-mux',
+  serial: 'virtio-serial',
+} satisfies Partial<Record<NonNullable<AddressParts['net']>, string>>
 
 function parsePort(text: string, limit: number): number {
   const port = parseU32(text)
@@ -112,7 +129,8 @@ function checkPath(path: string): string {
 export function toAddress(parts: AddressParts): Address {
   const { net = 'tcp', host, port = DEFAULT_PORT } = parts
   const limit = net === 'vsock' || net === 'unix-vsock' ? MAX_U32 : MAX_TCP_PORT
-  if (net !== 'unix' && (!Number.isInteger(port) || port < 1 || port > limit)) throw portError(port, limit)
+  if (net !== 'unix' && net !== 'serial' && (!Number.isInteger(port) || port < 1 || port > limit))
+    throw portError(port, limit)
   switch (net) {
     case 'vsock': {
       const cid = parseU32(host)
@@ -126,6 +144,8 @@ export function toAddress(parts: AddressParts): Address {
     }
     case 'unix':
       return { net, path: checkPath(host) }
+    case 'serial':
+      return { net, path: host }
     case 'unix-vsock':
       return { net, path: checkPath(host), port }
     default:
@@ -142,6 +162,8 @@ export function formatAddress(address: Address): string {
       return `unix${address.path.startsWith('/') ? '' : '/'}${address.path}`
     case 'unix-vsock':
       return `unix${address.path.startsWith('/') ? '' : '/'}${address.path} vsock port ${address.port}`
+    case 'serial':
+      return `virtio-serial${address.path.startsWith('/') ? '' : '/'}${address.path}`
     case 'tcp':
       return address.host.includes(':')
         ? `[${address.host}]:${address.port}`
@@ -161,6 +183,8 @@ export function knownHostsName(address: Address): string {
       return `unix${address.path}`
     case 'unix-vsock':
       return `[unix${address.path}]:${address.port}`
+    case 'serial':
+      return `virtio-serial${address.path}`
     case 'tcp':
       return address.port === 22 ? address.host : `[${address.host}]:${address.port}`
   }

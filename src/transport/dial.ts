@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import { CpuError } from '../errors.js'
 import { connectVsock } from '../native/vsock.js'
 import { type Address, formatAddress } from './address.js'
+import { connectSerial } from './dial-serial.js'
 
 export interface DialOptions {
   readonly timeoutMs: number
@@ -29,7 +30,7 @@ type Connectable = Duplex & { setNoDelay?: (on: boolean) => unknown }
 /** Connects, within `timeoutMs`. The caller owns the stream. Throws ConnectError. */
 export async function dial(address: Address, options: DialOptions): Promise<Duplex> {
   options.signal?.throwIfAborted()
-  const stream = open(address, options)
+  const stream = openOrFail(address, options)
   try {
     await connected(stream, options)
     if (address.net === 'unix-vsock') await requestPort(stream, address.port, options)
@@ -41,6 +42,14 @@ export async function dial(address: Address, options: DialOptions): Promise<Dupl
   }
 }
 
+function openOrFail(address: Address, options: DialOptions): Connectable {
+  try {
+    return open(address, options)
+  } catch (error) {
+    throw asConnectError(address, error)
+  }
+}
+
 function open(address: Address, options: DialOptions): Connectable {
   switch (address.net) {
     case 'vsock':
@@ -48,6 +57,8 @@ function open(address: Address, options: DialOptions): Connectable {
     case 'unix':
     case 'unix-vsock':
       return net.connect({ path: address.path })
+    case 'serial':
+      return connectSerial(address.path)
     case 'tcp':
       return net.connect({ host: address.host, port: address.port, family: address.family })
   }
@@ -113,6 +124,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'is cpud running there, and on this port?',
   ECONNRESET: 'is cpud running there, and on this port?',
   ENOENT: 'is there such a socket?',
+  EBUSY: 'each command there takes one for as long as it lasts: wait for one to end',
   ENOTFOUND: 'check the name',
   EAI_AGAIN: 'check the name and the network',
   ENODEV: 'this CID does not exist, or vsock is missing here: modprobe vsock_loopback or vhost_vsock',

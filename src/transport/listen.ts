@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 import { CpuError } from '../errors.js'
 import { createVsockServer } from '../native/vsock.js'
 import { type Address, formatAddress } from './address.js'
+import { listenSerial } from './listen-serial.js'
 
 /** A listening socket; `close` also takes a unix socket's file away. Connections already accepted stay open. */
 export interface Listener {
@@ -15,9 +16,9 @@ export interface Listener {
 
 /** What is known of who connected. */
 export interface Peer {
-  /** For the log: `192.0.2.7:40000`, `[2001:db8::1]:40000`, `vsock/2:1024`, `unix`. */
+  /** For the log: `192.0.2.7:40000`, `[2001:db8::1]:40000`, `vsock/2:1024`, `unix`, `virtio-serial`. */
   readonly name: string
-  /** Without the port: `192.0.2.7`, `2001:db8::1`, `vsock/2`, `unix`. */
+  /** Without the port: `192.0.2.7`, `2001:db8::1`, `vsock/2`, `unix`, `virtio-serial`. */
   readonly address: string
 }
 
@@ -36,6 +37,11 @@ export async function listen(
         return await listenNet(address, { path: address.path }, (stream, peer) =>
           acceptHybrid(stream, peer, address.port, onConnection),
         )
+      case 'serial': {
+        const peer = { name: 'virtio-serial', address: 'virtio-serial' }
+        const close = await listenSerial(address.path, stream => onConnection(stream, peer))
+        return { address, close: async () => close() }
+      }
       case 'tcp':
         return await listenNet(
           address,

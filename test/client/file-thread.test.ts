@@ -71,7 +71,7 @@ t.test('past ssh, by a unix socket that is there for one', async t => {
   const root = temporaryDirectory(t)
   fs.writeFileSync(path.join(root, 'file'), 'content')
   const directNonce = 'd'.repeat(32)
-  const thread = new FileThread({ root, ...common, direct: { cid: undefined, nonce: directNonce } })
+  const thread = new FileThread({ root, ...common, direct: { from: 'here', nonce: directNonce } })
   t.teardown(() => thread.close())
   const socketPath = String(await thread.ready)
   const connectDirectly = (nonce: string) => {

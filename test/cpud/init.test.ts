@@ -23,6 +23,7 @@ const full = {
   listen: [
     { net: 'tcp', port: 17010 },
     { net: 'vsock', port: 4_000_000_000 },
+    { net: 'serial', name: 'org.cpu-harness' },
   ],
   modules: ['/lib/modules/vsock.ko'],
   network: { address: '10.0.2.15', prefix: 24, gateway: '10.0.2.2', nameservers: ['10.0.2.3'] },
@@ -41,7 +42,8 @@ t.test('errors in a guest configuration name the field', async t => {
     [{ hostname: 7 }, 'hostname must be a string'],
     [{ hostKey: undefined }, 'hostKey must be a string'],
     [{ listen: {} }, 'listen must be a list'],
-    [{ listen: [{ net: 'udp', port: 1 }] }, 'listen[0].net must be "tcp" or "vsock"'],
+    [{ listen: [{ net: 'udp', port: 1 }] }, 'listen[0].net must be "tcp", "vsock" or "serial"'],
+    [{ listen: [{ net: 'serial', port: 1 }] }, 'listen[0].port must be absent for serial'],
     [{ listen: [{ net: 'tcp', port: 65536 }] }, 'listen[0].port must be an integer from 1 to 65535'],
     [{ listen: [{ net: 'vsock', port: '1' }] }, 'listen[0].port must be an integer from 1 to 4294967294'],
     [{ modules: ['/a.ko', 'b.ko'] }, 'modules[1] must be an absolute path'],

@@ -62,7 +62,15 @@ t.test('serial lines: the console into a file, the control line on a socket', t 
 })
 
 t.test('ways to reach the guest', t => {
-  t.equal(line(devices.vsock({ cid: 3 })), '-device vhost-vsock-pci,guest-cid=3')
+  t.equal(line(devices.vsock({ cid: 3 })), '-device vhost-vsock-pci,guest-cid=3,vhostfd=3')
+  t.equal(
+    line(devices.vhostUserVsock({ socket: '/run/v/vhost.sock' })),
+    '-chardev socket,id=vsock,path=/run/v/vhost.sock -device vhost-user-vsock-pci,chardev=vsock',
+  )
+  t.match(
+    line(devices.serialPorts({ directory: '/run/v/serial' })),
+    '-device virtio-serial-pci,max_ports=9 -chardev socket,id=port0,path=/run/v/serial/0.sock,server=on,wait=off -device virtserialport,chardev=port0,name=org.cpu-harness.0 -chardev socket,id=port1,',
+  )
   t.equal(
     line(devices.userNetwork({ hostPort: 40000, guestPort: 17010 })),
     '-netdev user,id=network,hostfwd=tcp:127.0.0.1:40000-:17010 -device virtio-net-pci,netdev=network,romfile=',

@@ -44,7 +44,15 @@ t.test("Debian's kernel has everything, as modules", async t => {
   const kernel = await realKernel()
   t.match(kernel.release, /^\d+\.\d+\.\d+-\d+-amd64$/)
   t.ok(kernel.modulesDirectory?.endsWith(`lib/modules/${kernel.release}`))
-  t.strictSame(Object.keys(kernel.features), ['9p', 'fuse', 'virtiofs', 'vsock', 'kvm'])
+  t.strictSame(Object.keys(kernel.features), [
+    '9p',
+    'fuse',
+    'virtiofs',
+    'vsock',
+    'virtio-net',
+    'virtio-serial',
+    'kvm',
+  ])
   t.notOk(Object.values(kernel.features).includes('absent'))
 })
 
@@ -157,6 +165,7 @@ async function sourceTree(t: Test): Promise<string> {
     'FUSE_FS=y',
     'VSOCKETS=y',
     'VIRTIO_VSOCKETS=m',
+    'VIRTIO_NET=y',
     'KVM=y',
   ]
   for (const file of ['.config', 'include/config/auto.conf'])
@@ -176,11 +185,19 @@ t.test('a source tree after make', async t => {
     architecture: 'x86_64',
     modulesDirectory: tree,
     configSource: join(tree, '.config'),
-    features: { '9p': 'module', fuse: 'builtin', virtiofs: 'absent', vsock: 'absent', kvm: 'builtin' },
+    features: {
+      '9p': 'module',
+      fuse: 'builtin',
+      virtiofs: 'absent',
+      vsock: 'absent',
+      'virtio-net': 'builtin',
+      'virtio-serial': 'absent',
+      kvm: 'builtin',
+    },
   }
   const kernel = await findKernel({ kernel: tree })
   t.strictSame(kernel, expected)
-  t.strictSame(lackingFeatures(kernel.features), ['virtiofs', 'vsock'])
+  t.strictSame(lackingFeatures(kernel.features), ['virtiofs', 'vsock', 'virtio-serial'])
   t.strictSame(await builtKernels(t.fail, tree), [expected])
   t.strictSame(await builtKernels(t.fail, tmpdir()), [])
 
@@ -239,6 +256,8 @@ t.test('a configuration within the kernel (CONFIG_IKCONFIG)', async t => {
     fuse: 'builtin',
     virtiofs: 'absent',
     vsock: 'builtin',
+    'virtio-net': 'absent',
+    'virtio-serial': 'absent',
     kvm: 'absent',
   })
   t.equal(embeddedConfig(vmlinux), undefined)
@@ -249,9 +268,21 @@ t.test('cpu-vm kernel', async t => {
   const tree = await sourceTree(t)
   const { release, image } = await realKernel()
   const shown = (await cpuVm(['kernel', tree])).stdout.toString()
-  t.match(shown.split('\n')[1]?.split(/ +/), [release, 'x86_64', 'named', 'virtiofs,vsock', '3', /bzImage$/])
+  t.match(shown.split('\n')[1]?.split(/ +/), [
+    release,
+    'x86_64',
+    'named',
+    'virtiofs,vsock,virtio-serial',
+    '3',
+    /bzImage$/,
+  ])
   const all: unknown[] = JSON.parse((await cpuVm(['kernel', '-json'], { cwd: tree })).stdout.toString())
-  t.match(all[0], { release, from: 'build', lacks: ['virtiofs', 'vsock'], config: join(tree, '.config') })
+  t.match(all[0], {
+    release,
+    from: 'build',
+    lacks: ['virtiofs', 'vsock', 'virtio-serial'],
+    config: join(tree, '.config'),
+  })
   t.match(
     all.find(kernel => (kernel as { image: string }).image === image),
     { release, from: 'cache', lacks: [], features: { '9p': 'module' }, modules: Number },

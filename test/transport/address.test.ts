@@ -27,6 +27,9 @@ t.test('a host may choose the transport', async t => {
   t.same(splitHost('vsock/3'), { net: 'vsock', host: '3', port: undefined })
   t.same(splitHost('vsock/3:5000'), { net: 'vsock', host: '3', port: 5000 })
   t.same(splitHost('unix/run/cpu.sock'), { net: 'unix', host: '/run/cpu.sock' })
+  t.same(splitHost('vsock-mux/run/v.sock'), { net: 'unix-vsock', host: '/run/v.sock' })
+  t.same(splitHost('virtio-serial/run/v'), { net: 'serial', host: '/run/v' })
+  t.same(splitHost('unixes'), { host: 'unixes' })
 })
 
 t.test('addresses, and the names under which host keys are kept', async t => {
@@ -37,6 +40,7 @@ t.test('addresses, and the names under which host keys are kept', async t => {
     [{ net: 'vsock', host: '0x3', port: 0xffff_fff0 }, 'vsock/3:4294967280', '[vsock/3]:4294967280'],
     [{ net: 'unix', host: '/run/c' }, 'unix/run/c', 'unix/run/c'],
     [{ net: 'unix-vsock', host: '/run/v', port: 7 }, 'unix/run/v vsock port 7', '[unix/run/v]:7'],
+    [{ net: 'serial', host: '/run/v' }, 'virtio-serial/run/v', 'virtio-serial/run/v'],
   ] as const
   for (const [parts, shown, known] of cases) {
     const address = toAddress(parts)
