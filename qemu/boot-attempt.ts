@@ -1,16 +1,22 @@
-// One attempt to bring a machine up: virtiofsd, QEMU, and then the wait for the guest to say that it is ready.
+// One attempt to bring a machine up: virtiofsd, QEMU, and then the wait for the guest to say that it is ready, by a boot or
+// from a snapshot; or to say that it can be kept as one.
 // Panic, early end, silence and a share that died are told apart here; machine.ts decides what to try again.
 
-import { rmSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describeError } from '../src/cli/main.js'
 import type { GuestConfig } from '../src/cpud/guest-config.js'
 import { GUEST_CONFIG_PATH } from '../src/cpud/guest-config.js'
+import type { GuestIdentity } from '../src/cpud/guest-control.js'
 import { quoteLine } from '../src/ssh/quote.js'
 import { type Address, DEFAULT_PORT } from '../src/transport/address.js'
-import { consoleTail, panicLine } from './console-log.js'
+import { consoleLines, consoleTail, panicLine } from './console-log.js'
 import { type ControlLine, openControlLine } from './control-line.js'
 import { startDaemon } from './daemon-process.js'
 import * as devices from './devices.js'
 import { furtherModules, type GuestFiles, guestModulePath, machineImage } from './image.js'
+import { findings } from './kernel-findings.js'
 import {
   type MachineKeys,
   type MachineState,
@@ -20,9 +26,15 @@ import {
 } from './machine-directory.js'
 import { type MachineEnd, machineEnd } from './machine-end.js'
 import { MachineError, type MachineErrorCode } from './machine-error.js'
+import { loadState, saveState } from './migration.js'
 import { QEMU } from './probe.js'
 import type { Images, MachineOptions, Settings } from './settings.js'
+import type { Snapshot, SnapshotDraft } from './snapshot-store.js'
 import { shareSocket, startVirtiofsd, type Virtiofsd } from './virtiofsd.js'
+
+const SEED_BYTES = 64
+const SAVE_LIMIT_MS = 30_000
+const QEMU_END_MS = 500
 
 export interface AttemptOptions {
   readonly directory: string
@@ -34,19 +46,26 @@ export interface AttemptOptions {
   readonly state: MachineState
   readonly cid: number | undefined
   readonly tcpPort: number | undefined
+  /** What the machine goes on from. */
+  readonly snapshot?: Snapshot | undefined
+  /** What it is to be kept in before it is anybody. */
+  readonly draft?: SnapshotDraft | undefined
 }
 
 export interface Attempt {
   readonly state: MachineState
   readonly ended: Promise<MachineEnd>
+  /** It has been written to the draft instead, and stands still. */
+  readonly isKept: boolean
 }
 
-/** Resolves when the guest is ready. Throws MachineError; what was started is in the state on disk either way. */
+/** Resolves when the guest is ready, or kept. Throws MachineError; what was started is in the state on disk either way. */
 export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
-  const { directory, settings, options, keys } = attempt
+  const { directory, settings, options, keys, snapshot } = attempt
   const files = machineFiles(directory)
-  for (const path of [files.console, files.consoleSocket, files.qemuLog, files.control, files.initrd])
+  for (const path of [files.consoleSocket, files.qemuLog, files.control, files.initrd])
     rmSync(path, { force: true })
+  writeFileSync(files.console, snapshot?.console ?? '', { mode: 0o600 })
   const addresses = machineAddresses(attempt)
   writeSshFiles(directory, keys, addresses)
 
@@ -62,7 +81,9 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
     save({ virtiofsd: virtiofsds.map(({ daemon }) => daemon.identity) })
   }
   const parts = machineDevices(attempt)
-  await machineImage(attempt.images.baseImage, await guestFiles(attempt, parts), files.initrd)
+  if (snapshot === undefined)
+    await machineImage(attempt.images.baseImage, await guestFiles(attempt, parts), files.initrd)
+  await attempt.draft?.clearMemory()
   const args = qemuArguments(attempt, parts)
   writeFileSync(files.qemuLog, `${quoteLine([QEMU, ...args])}\n`, { mode: 0o600 })
   options.signal?.throwIfAborted()
@@ -70,9 +91,9 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   const qemu = await startDaemon({ command: QEMU, args, logFile: files.qemuLog, detached })
   save({ qemu: qemu.identity })
   const ended = machineEnd(directory, qemu, virtiofsds)
-  await awaitReady(attempt, ended)
-  save({ ready: true })
-  return { state, ended }
+  const isKept = await awaitReady(attempt, ended)
+  if (!isKept) save({ ready: true })
+  return { state, ended, isKept }
 }
 
 /** What is kept must not end with us. */
@@ -85,7 +106,8 @@ export function qemuArguments(
   attempt: Omit<AttemptOptions, 'keys' | 'state'>,
   parts: readonly devices.Device[] = machineDevices(attempt),
 ): string[] {
-  return [...devices.commandLine(parts), ...(attempt.options.qemuArgs ?? [])]
+  const line = attempt.snapshot === undefined ? devices.commandLine : devices.resumeCommandLine
+  return [...line(parts), ...(attempt.options.qemuArgs ?? [])]
 }
 
 /** Where cpud of the machine can be reached; the first is the one that its name stands for. */
@@ -96,18 +118,26 @@ export function machineAddresses({ cid, tcpPort }: Pick<AttemptOptions, 'cid' | 
   return [...vsock, ...tcp]
 }
 
-function machineDevices({
+/** All that it is made of. */
+export function machineDevices({
   directory,
   settings,
   images,
   options,
   cid,
   tcpPort,
+  snapshot,
+  draft,
 }: Omit<AttemptOptions, 'keys' | 'state'>): devices.Device[] {
   const files = machineFiles(directory)
   const { memoryMiB, cpus } = settings
   return [
-    devices.board({ memoryMiB, cpus, sharedMemory: settings.shares.length > 0 }),
+    devices.board({
+      memoryMiB,
+      cpus,
+      sharedMemory: settings.shares.length > 0,
+      memoryFile: memoryFile({ snapshot, draft }),
+    }),
     devices.acceleration(settings.accelerator),
     devices.serialConsole({ log: files.console, socket: files.consoleSocket }),
     devices.controlLine(files.control),
@@ -124,13 +154,20 @@ function machineDevices({
     devices.modules(options.extraModules ?? []),
     ...(options.devices ?? []),
     // Last, since -append may end in words for process 1.
-    devices.boot({ image: images.bootImage, initrd: files.initrd, append: settings.append }),
+    ...(snapshot === undefined
+      ? [devices.boot({ image: images.bootImage, initrd: files.initrd, append: settings.append })]
+      : []),
   ]
 }
 
-/** What this guest has that the base image has not. */
-async function guestFiles(
-  { settings, keys, state, cid, tcpPort }: AttemptOptions,
+function memoryFile({ snapshot, draft }: Pick<AttemptOptions, 'snapshot' | 'draft'>) {
+  if (snapshot !== undefined) return { path: snapshot.memory, keeps: false }
+  return draft && { path: draft.memory, keeps: true }
+}
+
+/** What guests of this kind have that the base image has not. */
+export async function guestFiles(
+  { settings, cid, tcpPort }: AttemptOptions,
   parts: readonly devices.Device[],
 ): Promise<GuestFiles> {
   const { kernel, tree } = settings
@@ -138,9 +175,6 @@ async function guestFiles(
   const { vsock } = kernel.features
   const listensOnVsock = vsock === 'unknown' ? cid !== undefined : vsock !== 'absent'
   const config: GuestConfig = {
-    hostname: state.name,
-    authorizedKeys: `${keys.clientPublicKey.trim()}\n`,
-    hostKey: keys.hostKey,
     listen: [
       ...(tcpPort === undefined ? [] : [{ net: 'tcp', port: DEFAULT_PORT } as const]),
       ...(listensOnVsock ? [{ net: 'vsock', port: DEFAULT_PORT } as const] : []),
@@ -152,6 +186,32 @@ async function guestFiles(
   return { [GUEST_CONFIG_PATH]: JSON.stringify(config), ...(await furtherModules(kernel, tree, modules)) }
 }
 
+function identity({ state, keys }: AttemptOptions): GuestIdentity {
+  return {
+    hostname: state.name,
+    authorizedKeys: `${keys.clientPublicKey.trim()}\n`,
+    hostKey: keys.hostKey,
+    seed: randomBytes(SEED_BYTES).toString('base64'),
+  }
+}
+
+/** False where that fails, which is told: the machine then goes on. */
+async function keep({ directory, options }: AttemptOptions, draft: SnapshotDraft): Promise<boolean> {
+  const files = machineFiles(directory)
+  const signals = [AbortSignal.timeout(SAVE_LIMIT_MS), ...(options.signal ? [options.signal] : [])]
+  try {
+    const found = findings(consoleLines(files.console))[0]
+    if (found !== undefined) throw new Error(`its kernel has complained: ${found.text}`)
+    const written = (state: Buffer) => draft.write(state, readFileSync(files.console))
+    await saveState(files, AbortSignal.any(signals), written)
+    return true
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    options.onMessage?.(`no snapshot is made of this machine: ${describeError(error)}`)
+    return false
+  }
+}
+
 const END_CODES = {
   panic: 'ERR_CPU_VM_PANIC',
   off: 'ERR_CPU_VM_EXITED',
@@ -159,20 +219,20 @@ const END_CODES = {
   virtiofsd: 'ERR_CPU_VM_SHARE',
 } as const
 
-/** The first of: ready, the guest's own failure, an end of QEMU or virtiofsd, silence, abort. */
-async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): Promise<void> {
-  const { directory, settings, options } = attempt
+/** The first of: ready, kept (true), the guest's own failure, an end of QEMU or virtiofsd, silence, abort. */
+async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): Promise<boolean> {
+  const { directory, settings, options, snapshot, draft } = attempt
   const files = machineFiles(directory)
   let guestSpoke = false
   const fail = (code: MachineErrorCode, message: string, remedy?: string) =>
     new MachineError(code, message, { consoleTail: consoleTail(files.console), guestSpoke, remedy })
 
-  const diedEarly = ended.then(({ kind, message }) => {
+  const diedEarly = ended.then(({ kind, message }): never => {
     if (kind === 'stopped') throw new Error('the machine was stopped')
     throw fail(END_CODES[kind], kind === 'off' ? `${message} before it was ready` : message)
   })
   const cancel = new AbortController()
-  const limit = deadline(settings.timeoutMs, options.signal, cancel.signal).then(() => {
+  const limit = deadline(settings.timeoutMs, options.signal, cancel.signal).then((): never => {
     const panic = panicLine(files.console)
     if (panic !== undefined) throw fail('ERR_CPU_VM_PANIC', `the guest's kernel panicked: ${panic}`)
     const seconds = settings.timeoutMs / 1000
@@ -186,21 +246,32 @@ async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): 
   let line: ControlLine | undefined
   const guestReady = async () => {
     line = await openControlLine(files.control, settings.timeoutMs, cancel.signal)
+    if (snapshot !== undefined) {
+      // The end of QEMU says more.
+      await loadState(files, snapshot.state, cancel.signal).catch(error =>
+        Promise.race([diedEarly, sleep(QEMU_END_MS).then(() => Promise.reject(error))]),
+      )
+      line.introduce(identity(attempt))
+    }
     for await (const told of line.events()) {
       guestSpoke = true
-      // QEMU has read it by now, and nobody else needs it: there is a key in it.
+      // QEMU has read it by now, and nobody else needs it.
       rmSync(files.initrd, { force: true })
-      if (told.event === 'booting') line.tellTime()
-      if (told.event === 'ready') return
+      if (told.event === 'waiting') {
+        if (draft !== undefined && (await keep(attempt, draft))) return true
+        line.introduce(identity(attempt))
+      }
+      if (told.event === 'clock') line.tellTime()
+      if (told.event === 'ready') return false
       if (told.event === 'warning') options.onMessage?.(`guest: ${told.message}`)
       if (told.event === 'failed')
         throw fail('ERR_CPU_VM_GUEST', `the guest cannot be set up: ${told.message}`)
     }
     // The line ends with QEMU, whose end says more.
-    await new Promise(() => undefined)
+    return new Promise<never>(() => undefined)
   }
   try {
-    await Promise.race([guestReady(), diedEarly, limit])
+    return await Promise.race([guestReady(), diedEarly, limit])
   } finally {
     cancel.abort()
     line?.close()

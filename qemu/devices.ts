@@ -11,11 +11,20 @@ export interface Device {
 
 export type Accelerator = 'kvm' | 'tcg'
 
+/** Memory of a guest in a file, which `keeps` what the guest writes there, or stays as it is. */
+export interface MemoryFile {
+  readonly path: string
+  readonly keeps: boolean
+}
+
 /** QEMU for x86_64 and what every machine has. `sharedMemory` is what vhost-user devices need. */
-export function board(options: { memoryMiB: number; cpus: number; sharedMemory: boolean }): Device {
-  const memory = options.sharedMemory
-    ? ['-object', `memory-backend-memfd,id=memory,size=${options.memoryMiB}M,share=on`]
-    : []
+export function board(options: {
+  memoryMiB: number
+  cpus: number
+  sharedMemory: boolean
+  memoryFile?: MemoryFile | undefined
+}): Device {
+  const memory = memoryBackend(options)
   return {
     qemu: [
       '-nodefaults',
@@ -23,15 +32,21 @@ export function board(options: { memoryMiB: number; cpus: number; sharedMemory: 
       '-no-reboot',
       ...['-display', 'none'],
       ...memory,
-      ...[
-        '-machine',
-        `q35,hpet=off,smbus=off,sata=off${options.sharedMemory ? ',memory-backend=memory' : ''}`,
-      ],
+      ...['-machine', `q35,hpet=off,smbus=off,sata=off${memory.length > 0 ? ',memory-backend=memory' : ''}`],
       ...['-m', `${options.memoryMiB}M`],
       ...['-smp', `${options.cpus}`],
     ],
     modules: ['virtio_pci', 'overlay', 'fuse', '9p', '9pnet_fd'],
   }
+}
+
+function memoryBackend({ memoryMiB, sharedMemory, memoryFile }: Parameters<typeof board>[0]): string[] {
+  const size = `id=memory,size=${memoryMiB}M`
+  if (memoryFile !== undefined) {
+    const share = memoryFile.keeps ? 'on' : 'off'
+    return ['-object', `memory-backend-file,${size},mem-path=${quoted(memoryFile.path)},share=${share}`]
+  }
+  return sharedMemory ? ['-object', `memory-backend-memfd,${size},share=on`] : []
 }
 
 /** `-cpu host` needs KVM; TCG's `max` has AMD's SVM, so that a guest may have guests. */
@@ -59,9 +74,9 @@ export function boot(options: { image: string; initrd: string; append?: string |
   }
 }
 
-/** ttyS0: the kernel's console, kept in a file, and open to one who attaches to the socket. */
+/** ttyS0: the kernel's console, written behind what is in a file, and open to one who attaches to the socket. */
 export function serialConsole(options: { log: string; socket: string }): Device {
-  const chardev = `${listener('console', options.socket)},logfile=${quoted(options.log)}`
+  const chardev = `${listener('console', options.socket)},logfile=${quoted(options.log)},logappend=on`
   return { qemu: ['-chardev', chardev, '-serial', 'chardev:console'], append: ['console=ttyS0'] }
 }
 
@@ -165,6 +180,11 @@ export function ninePShare(options: { tag: string; hostPath: string }): Device {
 export function commandLine(devices: readonly Device[]): string[] {
   const append = devices.flatMap(device => device.append ?? [])
   return [...devices.flatMap(({ qemu }) => qemu), '-append', append.join(' ')]
+}
+
+/** The same for a machine that goes on from a snapshot: without its boot. */
+export function resumeCommandLine(devices: readonly Device[]): string[] {
+  return [...devices.flatMap(({ qemu }) => qemu), ...['-incoming', 'defer']]
 }
 
 /** The modules that the devices want, each once. */

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { KernelLogReport } from '../src/cpud/guest-control.js'
 import { freeCid, freePort } from './addresses.js'
-import { type Attempt, type AttemptOptions, attemptBoot } from './boot-attempt.js'
+import { type AttemptOptions, attemptBoot } from './boot-attempt.js'
 import { removeDamaged } from './cache.js'
 import { openControlLine } from './control-line.js'
 import type { Accelerator } from './devices.js'
@@ -23,6 +23,7 @@ import type { MachineEnd } from './machine-end.js'
 import { MachineError } from './machine-error.js'
 import { isAlive, waitForEnd } from './process-identity.js'
 import { decide, type Images, type MachineOptions, prepareImages, type Settings, timed } from './settings.js'
+import { type Start, startWarm } from './warm-start.js'
 
 export interface Machine extends AsyncDisposable {
   readonly name: string
@@ -36,6 +37,8 @@ export interface Machine extends AsyncDisposable {
   /** From QEMU's start to the guest's "ready". */
   readonly bootMs: number
   readonly accelerator: Accelerator
+  /** Whether it went on from a snapshot, and has not been booted. */
+  readonly restored: boolean
   /** Resolves when QEMU or a virtiofsd has ended, for whatever reason. */
   readonly exited: Promise<MachineEnd>
   /**
@@ -69,8 +72,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
     const keys = generateKeys(name)
     const addresses = { cid: undefined, tcpPort: undefined }
     const base = { directory, settings, images, options, keys, state, ...addresses }
-    const start = await bootUntilReady(base)
-    options.onStage?.('boot', start.bootMs)
+    const start = await startWarm(base, bootUntilReady)
     return machineHandle(base, start)
   } catch (error) {
     await endMachine(directory)
@@ -93,17 +95,14 @@ export async function stopMachine(name: string): Promise<void> {
   await shutDown(findMachine(name).directory)
 }
 
-interface Start extends Attempt {
-  readonly bootMs: number
-}
-
 /**
  * Tries again with other addresses; and, when the guest died before it spoke, once with images made anew where those in
  * the cache are damaged, and once as a flake, without KVM if that was our choice.
  */
 async function bootUntilReady(base: AttemptOptions): Promise<Start> {
   const { options } = base
-  let { settings, images } = base
+  const { snapshot } = base
+  let { settings, images, draft } = base
   let nextCid = freeCid()
   let collisions = 0
   let flakes = 0
@@ -114,13 +113,23 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
     const started = performance.now()
     try {
       const state = { ...base.state, accelerator: settings.accelerator }
-      const attempt = await attemptBoot({ ...base, settings, images, state, cid, tcpPort })
-      return { ...attempt, bootMs: performance.now() - started }
+      const attempt = await attemptBoot({ ...base, settings, images, state, cid, tcpPort, draft })
+      const bootMs = performance.now() - started
+      options.onStage?.(snapshot === undefined ? 'boot' : 'restore', bootMs)
+      return { ...attempt, bootMs, isRestored: snapshot !== undefined }
     } catch (error) {
       await endMachine(base.directory)
       if (!(error instanceof MachineError)) throw error
       if (isCollision(error) && ++collisions < COLLISION_LIMIT) {
         nextCid = freeCid(nextCid + 1)
+        continue
+      }
+      if (snapshot !== undefined) throw error
+      const roomIsGone = draft !== undefined && error.message.includes('SIGBUS')
+      // A machine that came up only at the second attempt is none to keep.
+      draft = undefined
+      if (roomIsGone) {
+        options.onMessage?.(`booting again without a snapshot, for which there is no room: ${error.message}`)
       } else if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
         options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
         images = await prepareImages(settings.kernel, options, settings.tree)
@@ -182,6 +191,7 @@ function machineHandle({ directory, keys, settings }: AttemptOptions, start: Sta
     tcpPort: state.tcpPort,
     hostKey: keys.hostPublicKey.trim(),
     bootMs,
+    restored: start.isRestored,
     accelerator: state.accelerator ?? settings.accelerator,
     exited,
     kernelLog: limitMs => askKernelLog(directory, limitMs),

@@ -10,6 +10,7 @@ import { machineOptions, RUN_FLAGS } from '../flags.js'
 import { excerpt } from '../kernel-findings.js'
 import { NO_KERNEL_LOG, type RunRecord } from '../result.js'
 import { runOnce } from '../run.js'
+import type { MachineOptions } from '../settings.js'
 import { type Flags, projectCommand, reporting } from './command.js'
 import { print, say, showConsole } from './output.js'
 import { checkSessionFlags, runSessionIn } from './session.js'
@@ -20,7 +21,7 @@ export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
     throw new UsageError('no command is given', 'for example: cpu-vm run -- uname -r')
   if (values.net === 'none')
     throw new UsageError('no command gets into a machine with -net none', 'use cpu-vm start and console')
-  const machine = machineOptions(values)
+  const machine: MachineOptions = { ...machineOptions(values), snapshot: values.snapshot }
   if (values['dry-run']) {
     const line = quoteLine(['cpu', machine.name ?? 'NAME', ...operands])
     return print(`${await describeMachine({ ...machine, ...reporting(values.v) })}${line}\n`)

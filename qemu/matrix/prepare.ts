@@ -21,6 +21,8 @@ export interface PrepareOptions {
   readonly signal: AbortSignal
 }
 
+/** What is tested is the boot, too, unless the file says otherwise. */
+const BOOTED: FlagLayer = { snapshot: 'never' }
 /** A test that hangs must not hang a CI. */
 const TEST_TIMEOUT_MS = 5 * 60_000
 
@@ -35,7 +37,9 @@ export async function prepareJobs(
   const kernels = new Map<DebianFlavour, string>()
   for (const planned of machines) {
     const kernel = await debianKernel(planned.kernel.debian, kernels, options)
-    jobs.push(await prepareJob(planned, { ...options.defaults, ...planned.flags, ...kernel }, options))
+    jobs.push(
+      await prepareJob(planned, { ...options.defaults, ...BOOTED, ...planned.flags, ...kernel }, options),
+    )
   }
   return jobs
 }
@@ -67,7 +71,7 @@ async function prepareJob(
   const values = flags as Values
   if (values.net === 'none')
     throw new UsageError(`no test gets into ${planned.id} with net = "none"`, 'leave it out, or write "tcp"')
-  const machine: MachineOptions = { ...machineOptions(values), signal }
+  const machine: MachineOptions = { ...machineOptions(values), snapshot: values.snapshot, signal }
   const settings = await decide({ ...machine, onMessage: line => onMessage(line) })
   const tests: TestJob[] = []
   for (const test of planned.tests) tests.push(await prepareTest(test, values, settings))

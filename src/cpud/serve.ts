@@ -99,19 +99,21 @@ export function serveAsInit(argv: readonly string[]): Promise<never> {
 /** As the launcher has it. */
 function guestBoot(log: Log): Boot {
   const { network, ...config } = parseGuestConfig(fs.readFileSync(GUEST_CONFIG_PATH, 'utf8'))
-  const { keys, problems } = parseAuthorizedKeys(config.authorizedKeys, 'authorized_keys')
-  for (const problem of problems) log(problem)
   return {
     config: { ...config, ...(network === undefined ? {} : { network: { ipv4: network } }) },
-    startDaemon: () =>
-      startService({
+    startDaemon: async askIdentity => {
+      const { authorizedKeys, hostKey } = await askIdentity()
+      const { keys, problems } = parseAuthorizedKeys(authorizedKeys, 'authorized_keys')
+      for (const problem of problems) log(problem)
+      return startService({
         addresses: config.listen.map(({ net, port }) =>
           net === 'vsock' ? { net, cid: VMADDR_CID_ANY, port } : { net, host: '0.0.0.0', port, family: 0 },
         ),
-        hostKey: config.hostKey,
+        hostKey,
         keys: () => keys,
         log,
-      }),
+      })
+    },
   }
 }
 
