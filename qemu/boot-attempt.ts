@@ -18,6 +18,7 @@ import * as devices from './devices.js'
 import { furtherModules, type GuestFiles, guestModulePath, machineImage } from './image.js'
 import { findings } from './kernel-findings.js'
 import {
+  generateKeys,
   type MachineKeys,
   type MachineState,
   machineFiles,
@@ -186,9 +187,9 @@ export async function guestFiles(
   return { [GUEST_CONFIG_PATH]: JSON.stringify(config), ...(await furtherModules(kernel, tree, modules)) }
 }
 
-function identity({ state, keys }: AttemptOptions): GuestIdentity {
+function identity(hostname: string, keys: MachineKeys): GuestIdentity {
   return {
-    hostname: state.name,
+    hostname,
     authorizedKeys: `${keys.clientPublicKey.trim()}\n`,
     hostKey: keys.hostKey,
     seed: randomBytes(SEED_BYTES).toString('base64'),
@@ -221,7 +222,7 @@ const END_CODES = {
 
 /** The first of: ready, kept (true), the guest's own failure, an end of QEMU or virtiofsd, silence, abort. */
 async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): Promise<boolean> {
-  const { directory, settings, options, snapshot, draft } = attempt
+  const { directory, settings, options, keys, state, snapshot, draft } = attempt
   const files = machineFiles(directory)
   let guestSpoke = false
   const fail = (code: MachineErrorCode, message: string, remedy?: string) =>
@@ -251,18 +252,24 @@ async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): 
       await loadState(files, snapshot.state, cancel.signal).catch(error =>
         Promise.race([diedEarly, sleep(QEMU_END_MS).then(() => Promise.reject(error))]),
       )
-      line.introduce(identity(attempt))
+      line.introduce(identity(state.name, keys))
     }
+    // What is done for the first time takes much longer, and in a copy of this guest it would be the first time.
+    let isRehearsed = draft === undefined
     for await (const told of line.events()) {
       guestSpoke = true
       // QEMU has read it by now, and nobody else needs it.
       rmSync(files.initrd, { force: true })
       if (told.event === 'waiting') {
-        if (draft !== undefined && (await keep(attempt, draft))) return true
-        line.introduce(identity(attempt))
+        if (draft !== undefined && isRehearsed && (await keep(attempt, draft))) return true
+        line.introduce(identity(state.name, isRehearsed ? keys : generateKeys(state.name)))
       }
       if (told.event === 'clock') line.tellTime()
-      if (told.event === 'ready') return false
+      if (told.event === 'ready') {
+        if (isRehearsed) return false
+        isRehearsed = true
+        line.requestForget()
+      }
       if (told.event === 'warning') options.onMessage?.(`guest: ${told.message}`)
       if (told.event === 'failed')
         throw fail('ERR_CPU_VM_GUEST', `the guest cannot be set up: ${told.message}`)

@@ -54,6 +54,11 @@ export class ControlLine {
     this.#send({ request: 'identity', ...identity })
   }
 
+  /** Makes the guest nobody again. */
+  requestForget(): void {
+    this.#send({ request: 'forget' })
+  }
+
   /** Tells the guest the time: its own clock was read at boot, to the second, or when a snapshot was made. */
   tellTime(): void {
     this.#send({ request: 'clock', unixMs: performance.timeOrigin + performance.now() })

@@ -41,6 +41,8 @@ export interface KernelLogReport {
 /** To the guest. */
 export type GuestRequest =
   | { readonly request: 'poweroff' | 'restart' | 'kernel-log' }
+  /** Ends the sessions and whoever serves them: back to `waiting`. */
+  | { readonly request: 'forget' }
   /** The answer to `clock`: the launcher's time, in milliseconds since 1970, at which it was told. */
   | { readonly request: 'clock'; readonly unixMs: number }
   /** The answer to `waiting`. */
@@ -69,9 +71,19 @@ export function parseGuestRequest(line: string): GuestRequest | undefined {
     const value: unknown = JSON.parse(line)
     if (typeof value !== 'object' || value === null || !('request' in value)) return undefined
     const { request } = value
-    if (request === 'poweroff' || request === 'restart' || request === 'kernel-log') return { request }
-    if (request === 'clock') return parseClock(value)
-    return request === 'identity' ? parseIdentityRequest(value) : undefined
+    switch (request) {
+      case 'poweroff':
+      case 'restart':
+      case 'kernel-log':
+      case 'forget':
+        return { request }
+      case 'clock':
+        return parseClock(value)
+      case 'identity':
+        return parseIdentityRequest(value)
+      default:
+        return undefined
+    }
   } catch {
     return undefined
   }

@@ -105,7 +105,8 @@ class Init {
     if (level <= logLevel.warning) this.#tell({ event: 'warning', message: line })
   }
 
-  async boot({ config, startDaemon }: Boot): Promise<void> {
+  /** Does not return. */
+  async boot({ config, startDaemon }: Boot): Promise<never> {
     this.#tell({ event: 'booting' })
     this.#openControl(config.control)
     loadModules(config.modules, error => this.#warn(error))
@@ -119,16 +120,24 @@ class Init {
     const { hostname, network } = config
     if (hostname !== undefined) this.#try(() => system.setHostname(hostname))
     if (network !== undefined) this.#try(() => configureNetwork(network, this.log))
-    this.#service = await startDaemon(() => this.#askIdentity())
+    for (;;) await this.#serveUntilForgotten(startDaemon)
+  }
+
+  async #serveUntilForgotten(startDaemon: Boot['startDaemon']): Promise<void> {
+    const service = await startDaemon(() => this.#askIdentity())
+    this.#service = service
     this.#try(() => {
+      this.#kernelLog?.close()
       this.#kernelLog = new KernelLog()
     })
     this.#tell({
       event: 'ready',
       kernel: release(),
       uptimeMs: uptimeMs(),
-      listening: this.#service.addresses.map(formatAddress),
+      listening: service.addresses.map(formatAddress),
     })
+    await once(this.#answers, 'forget')
+    await service[Symbol.asyncDispose]()
   }
 
   /** Ends the sessions, then the machine. */
@@ -170,9 +179,9 @@ class Init {
 
   #serve(request: GuestRequest): void {
     if (request.request === 'kernel-log') this.#reportKernelLog()
-    else if (request.request === 'clock' || request.request === 'identity')
-      this.#answers.emit(request.request, request)
-    else void this.shutDown(request.request)
+    else if (request.request === 'poweroff' || request.request === 'restart')
+      void this.shutDown(request.request)
+    else this.#answers.emit(request.request, request)
   }
 
   /**

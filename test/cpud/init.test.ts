@@ -205,6 +205,8 @@ t.test('as process 1 of namespaces', async t => {
     master.write('{"request":"kernel-log"}\n')
     const taints = { before: Number, now: Number }
     t.match(await next(), { event: 'kernel-log', lines: Array, omitted: 0, overrun: false, taints })
+    master.write('{"request":"forget"}\n')
+    t.match(await next(), { event: 'ready' })
     ask(guest)
     const [code, endedBy] = await ended
     // unshare(1) ends as its child did.
