@@ -8,7 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError } from '../src/cli/main.js'
 import type { GuestConfig } from '../src/cpud/guest-config.js'
 import { GUEST_CONFIG_PATH } from '../src/cpud/guest-config.js'
-import type { GuestIdentity } from '../src/cpud/guest-control.js'
 import { quoteLine } from '../src/ssh/quote.js'
 import { type Address, DEFAULT_PORT } from '../src/transport/address.js'
 import { consoleLines, consoleTail, panicLine } from './console-log.js'
@@ -62,14 +61,11 @@ export interface Attempt {
 
 /** Resolves when the guest is ready, or kept. Throws MachineError; what was started is in the state on disk either way. */
 export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
-  const { directory, settings, options, keys, snapshot } = attempt
+  const { directory, settings, options, snapshot } = attempt
   const files = machineFiles(directory)
   for (const path of [files.consoleSocket, files.qemuLog, files.control, files.initrd])
     rmSync(path, { force: true })
   writeFileSync(files.console, snapshot?.console ?? '', { mode: 0o600 })
-  const addresses = machineAddresses(attempt)
-  writeSshFiles(directory, keys, addresses)
-
   let state: MachineState = { ...attempt.state, cid: attempt.cid, tcpPort: attempt.tcpPort, virtiofsd: [] }
   const save = (change: Partial<MachineState>) => {
     state = { ...state, ...change }
@@ -187,13 +183,15 @@ export async function guestFiles(
   return { [GUEST_CONFIG_PATH]: JSON.stringify(config), ...(await furtherModules(kernel, tree, modules)) }
 }
 
-function identity(hostname: string, keys: MachineKeys): GuestIdentity {
-  return {
-    hostname,
+/** Tells the guest who it is, and those who come to it. */
+function introduce(line: ControlLine, attempt: AttemptOptions, keys: MachineKeys): void {
+  writeSshFiles(attempt.directory, keys, machineAddresses(attempt))
+  line.introduce({
+    hostname: attempt.state.name,
     authorizedKeys: `${keys.clientPublicKey.trim()}\n`,
     hostKey: keys.hostKey,
     seed: randomBytes(SEED_BYTES).toString('base64'),
-  }
+  })
 }
 
 /** False where that fails, which is told: the machine then goes on. */
@@ -252,7 +250,7 @@ async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): 
       await loadState(files, snapshot.state, cancel.signal).catch(error =>
         Promise.race([diedEarly, sleep(QEMU_END_MS).then(() => Promise.reject(error))]),
       )
-      line.introduce(identity(state.name, keys))
+      introduce(line, attempt, keys)
     }
     // What is done for the first time takes much longer, and in a copy of this guest it would be the first time.
     let isRehearsed = draft === undefined
@@ -262,12 +260,15 @@ async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): 
       rmSync(files.initrd, { force: true })
       if (told.event === 'waiting') {
         if (draft !== undefined && isRehearsed && (await keep(attempt, draft))) return true
-        line.introduce(identity(state.name, isRehearsed ? keys : generateKeys(state.name)))
+        introduce(line, attempt, isRehearsed ? keys : generateKeys(state.name))
       }
       if (told.event === 'clock') line.tellTime()
       if (told.event === 'ready') {
         if (isRehearsed) return false
         isRehearsed = true
+        await options
+          .rehearse?.(state.name, cancel.signal)
+          .catch(error => options.onDetail?.(`rehearsal: ${describeError(error)}`))
         line.requestForget()
       }
       if (told.event === 'warning') options.onMessage?.(`guest: ${told.message}`)

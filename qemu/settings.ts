@@ -47,6 +47,8 @@ export interface MachineOptions {
    * booted.
    */
   readonly snapshot?: 'auto' | 'never' | undefined
+  /** What is done once, in the machine of that name, before it becomes a snapshot: what has been done once takes less. */
+  readonly rehearse?: ((name: string, signal: AbortSignal) => Promise<void>) | undefined
   /** The machine's files stay when it ends or does not come up, until it is stopped by name. */
   readonly keep?: boolean | undefined
   /** More parts of the machine, such as those of devices.ts that no other option asks for. */

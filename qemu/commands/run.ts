@@ -13,7 +13,7 @@ import { runOnce } from '../run.js'
 import type { MachineOptions } from '../settings.js'
 import { type Flags, projectCommand, reporting } from './command.js'
 import { print, say, showConsole } from './output.js'
-import { checkSessionFlags, runSessionIn } from './session.js'
+import { checkSessionFlags, rehearseSession, runSessionIn } from './session.js'
 
 export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
   const { values, operands } = flags
@@ -21,7 +21,11 @@ export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
     throw new UsageError('no command is given', 'for example: cpu-vm run -- uname -r')
   if (values.net === 'none')
     throw new UsageError('no command gets into a machine with -net none', 'use cpu-vm start and console')
-  const machine: MachineOptions = { ...machineOptions(values), snapshot: values.snapshot }
+  const machine: MachineOptions = {
+    ...machineOptions(values),
+    snapshot: values.snapshot,
+    rehearse: rehearseSession,
+  }
   if (values['dry-run']) {
     const line = quoteLine(['cpu', machine.name ?? 'NAME', ...operands])
     return print(`${await describeMachine({ ...machine, ...reporting(values.v) })}${line}\n`)

@@ -3,7 +3,7 @@
 
 import type { FlagValues } from '../../src/cli/flags.js'
 import { UsageError } from '../../src/errors.js'
-import { checkSessionFlags } from '../commands/session.js'
+import { checkSessionFlags, rehearseSession } from '../commands/session.js'
 import { type DebianFlavour, fetchDebianKernel } from '../debian-kernel.js'
 import { machineOptions, type RUN_FLAGS } from '../flags.js'
 import { decide, type MachineOptions, prepareImages, type Settings } from '../settings.js'
@@ -71,7 +71,12 @@ async function prepareJob(
   const values = flags as Values
   if (values.net === 'none')
     throw new UsageError(`no test gets into ${planned.id} with net = "none"`, 'leave it out, or write "tcp"')
-  const machine: MachineOptions = { ...machineOptions(values), snapshot: values.snapshot, signal }
+  const machine: MachineOptions = {
+    ...machineOptions(values),
+    snapshot: values.snapshot,
+    rehearse: rehearseSession,
+    signal,
+  }
   const settings = await decide({ ...machine, onMessage: line => onMessage(line) })
   const tests: TestJob[] = []
   for (const test of planned.tests) tests.push(await prepareTest(test, values, settings))
