@@ -3,19 +3,18 @@
 // Panic, early end, silence and a share that died are told apart here; machine.ts decides what to try again.
 
 import { randomBytes } from 'node:crypto'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describeError } from '../src/cli/main.js'
 import type { GuestConfig } from '../src/cpud/guest-config.js'
 import { GUEST_CONFIG_PATH } from '../src/cpud/guest-config.js'
 import { quoteLine } from '../src/ssh/quote.js'
 import { type Address, DEFAULT_PORT } from '../src/transport/address.js'
-import { consoleLines, consoleTail, panicLine } from './console-log.js'
+import { consoleTail, panicLine } from './console-log.js'
 import { type ControlLine, openControlLine } from './control-line.js'
 import { startDaemon } from './daemon-process.js'
 import * as devices from './devices.js'
 import { furtherModules, type GuestFiles, guestModulePath, machineImage } from './image.js'
-import { findings } from './kernel-findings.js'
+import { keepGuest, rehearse } from './keep-guest.js'
 import {
   generateKeys,
   type MachineKeys,
@@ -26,14 +25,13 @@ import {
 } from './machine-directory.js'
 import { type MachineEnd, machineEnd } from './machine-end.js'
 import { MachineError, type MachineErrorCode } from './machine-error.js'
-import { loadState, saveState } from './migration.js'
+import { loadState } from './migration.js'
 import { QEMU } from './probe.js'
 import type { Images, MachineOptions, Settings } from './settings.js'
 import type { Snapshot, SnapshotDraft } from './snapshot-store.js'
 import { shareSocket, startVirtiofsd, type Virtiofsd } from './virtiofsd.js'
 
 const SEED_BYTES = 64
-const SAVE_LIMIT_MS = 30_000
 const QEMU_END_MS = 500
 
 export interface AttemptOptions {
@@ -194,23 +192,6 @@ function introduce(line: ControlLine, attempt: AttemptOptions, keys: MachineKeys
   })
 }
 
-/** False where that fails, which is told: the machine then goes on. */
-async function keep({ directory, options }: AttemptOptions, draft: SnapshotDraft): Promise<boolean> {
-  const files = machineFiles(directory)
-  const signals = [AbortSignal.timeout(SAVE_LIMIT_MS), ...(options.signal ? [options.signal] : [])]
-  try {
-    const found = findings(consoleLines(files.console))[0]
-    if (found !== undefined) throw new Error(`its kernel has complained: ${found.text}`)
-    const written = (state: Buffer) => draft.write(state, readFileSync(files.console))
-    await saveState(files, AbortSignal.any(signals), written)
-    return true
-  } catch (error) {
-    options.signal?.throwIfAborted()
-    options.onMessage?.(`no snapshot is made of this machine: ${describeError(error)}`)
-    return false
-  }
-}
-
 const END_CODES = {
   panic: 'ERR_CPU_VM_PANIC',
   off: 'ERR_CPU_VM_EXITED',
@@ -259,16 +240,14 @@ async function awaitReady(attempt: AttemptOptions, ended: Promise<MachineEnd>): 
       // QEMU has read it by now, and nobody else needs it.
       rmSync(files.initrd, { force: true })
       if (told.event === 'waiting') {
-        if (draft !== undefined && isRehearsed && (await keep(attempt, draft))) return true
+        if (draft !== undefined && isRehearsed && (await keepGuest(attempt, draft))) return true
         introduce(line, attempt, isRehearsed ? keys : generateKeys(state.name))
       }
       if (told.event === 'clock') line.tellTime()
       if (told.event === 'ready') {
         if (isRehearsed) return false
         isRehearsed = true
-        await options
-          .rehearse?.(state.name, cancel.signal)
-          .catch(error => options.onDetail?.(`rehearsal: ${describeError(error)}`))
+        await rehearse(attempt, cancel.signal)
         line.requestForget()
       }
       if (told.event === 'warning') options.onMessage?.(`guest: ${told.message}`)
