@@ -1,7 +1,9 @@
 // What cpud needs of its machine beside mounts: users, and as PID 1 modules, host name, network interfaces, serial
 // lines, reboot.
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <grp.h>
+#include <linux/random.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
@@ -170,6 +172,33 @@ Napi::Value SetClock(const Napi::CallbackInfo& info) {
   return Result(info, OrErrno(clock_settime(CLOCK_REALTIME, &time)));
 }
 
+// reseedKernel(fd, seed): mixes the bytes in (RNDADDENTROPY), and has the kernel's generator begin anew with them
+// (RNDRESEEDCRNG, Linux 4.17).
+Napi::Value ReseedKernel(const Napi::CallbackInfo& info) {
+  int fd = info[0].As<Napi::Number>().Int32Value();
+  auto seed = info[1].As<Napi::Uint8Array>();
+  const size_t length = seed.ByteLength();
+  // Its last member is a flexible array of integers.
+  std::vector<char> memory(sizeof(rand_pool_info) + length);
+  auto* pool = reinterpret_cast<rand_pool_info*>(memory.data());
+  pool->entropy_count = static_cast<int>(length * 8);
+  pool->buf_size = static_cast<int>(length);
+  memcpy(pool->buf, seed.Data(), length);
+  long result = OrErrno(ioctl(fd, RNDADDENTROPY, pool));
+  return Result(info, result < 0 ? result : OrErrno(ioctl(fd, RNDRESEEDCRNG)));
+}
+
+// reseedOpenSsl(seed): RAND_seed(3). Its primary generator begins anew, with these bytes and fresh ones of the kernel's,
+// and those of each thread notice that. Looked up by name, since not every Node has OpenSSL in itself or at all.
+Napi::Value ReseedOpenSsl(const Napi::CallbackInfo& info) {
+  using Seed = void (*)(const void*, int);
+  auto seed_all = reinterpret_cast<Seed>(dlsym(RTLD_DEFAULT, "RAND_seed"));
+  if (seed_all == nullptr) return Result(info, -ENOSYS);
+  auto seed = info[0].As<Napi::Uint8Array>();
+  seed_all(seed.Data(), static_cast<int>(seed.ByteLength()));
+  return Result(info, 0);
+}
+
 // seekToEnd(fd): lseek(2) with SEEK_END.
 Napi::Value SeekToEnd(const Napi::CallbackInfo& info) {
   return Result(info, OrErrno(lseek(info[0].As<Napi::Number>().Int32Value(), 0, SEEK_END)));
@@ -200,6 +229,8 @@ void InitSystem(Napi::Env env, Napi::Object exports) {
   exports.Set("addDefaultRoute", Napi::Function::New(env, AddDefaultRoute));
   exports.Set("broadcastSocket", Napi::Function::New(env, BroadcastSocket));
   exports.Set("setClock", Napi::Function::New(env, SetClock));
+  exports.Set("reseedKernel", Napi::Function::New(env, ReseedKernel));
+  exports.Set("reseedOpenSsl", Napi::Function::New(env, ReseedOpenSsl));
   exports.Set("seekToEnd", Napi::Function::New(env, SeekToEnd));
   exports.Set("makeRaw", Napi::Function::New(env, MakeRaw));
 }

@@ -2,12 +2,10 @@
 // Whatever else is on it (the terminal's echo, firmware) is no object with an event and is passed over.
 
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { GuestEvent, GuestRequest, KernelLogReport } from '../src/cpud/guest-control.js'
-
-const RETRY_MS = 10
+import type { GuestEvent, GuestIdentity, GuestRequest, KernelLogReport } from '../src/cpud/guest-control.js'
+import { connectSocket } from './connect-socket.js'
 
 /** Connects once the socket is there; gives up, with the last error, after `limitMs` or on abort. */
 export async function openControlLine(
@@ -15,19 +13,7 @@ export async function openControlLine(
   limitMs: number,
   signal?: AbortSignal,
 ): Promise<ControlLine> {
-  const end = performance.now() + limitMs
-  for (;;) {
-    signal?.throwIfAborted()
-    const socket = connect(path)
-    try {
-      await once(socket, 'connect')
-      return new ControlLine(socket)
-    } catch (error) {
-      socket.destroy()
-      if (performance.now() >= end) throw error
-    }
-    await sleep(RETRY_MS)
-  }
+  return new ControlLine(await connectSocket(path, limitMs, signal))
 }
 
 export class ControlLine {
@@ -63,7 +49,17 @@ export class ControlLine {
     return Promise.race([report(), once(signal, 'abort').then(() => undefined)])
   }
 
-  /** Tells the guest the time: its own clock was read at boot, to the second. */
+  /** Tells the guest who it is. */
+  introduce(identity: GuestIdentity): void {
+    this.#send({ request: 'identity', ...identity })
+  }
+
+  /** Makes the guest nobody again. */
+  requestForget(): void {
+    this.#send({ request: 'forget' })
+  }
+
+  /** Tells the guest the time: its own clock was read at boot, to the second, or when a snapshot was made. */
   tellTime(): void {
     this.#send({ request: 'clock', unixMs: performance.timeOrigin + performance.now() })
   }

@@ -31,13 +31,18 @@ export interface BoardOptions {
   readonly cpus: number
   /** What vhost-user devices need. */
   readonly sharedMemory: boolean
+  readonly memoryFile?: MemoryFile | undefined
+}
+
+/** Memory of a guest in a file, which `keeps` what the guest writes there, or stays as it is. */
+export interface MemoryFile {
+  readonly path: string
+  readonly keeps: boolean
 }
 
 /** What every machine has. */
 export function board(options: BoardOptions): Device {
-  const memory = options.sharedMemory
-    ? ['-object', `memory-backend-memfd,id=memory,size=${options.memoryMiB}M,share=on`]
-    : []
+  const memory = memoryBackend(options)
   return {
     qemu: [
       '-nodefaults',
@@ -47,13 +52,22 @@ export function board(options: BoardOptions): Device {
       ...memory,
       ...[
         '-machine',
-        MACHINES[options.machine ?? 'q35'] + (options.sharedMemory ? ',memory-backend=memory' : ''),
+        MACHINES[options.machine ?? 'q35'] + (memory.length > 0 ? ',memory-backend=memory' : ''),
       ],
       ...['-m', `${options.memoryMiB}M`],
       ...['-smp', `${options.cpus}`],
     ],
     modules: ['virtio_pci', 'overlay', 'fuse', '9p', '9pnet_fd'],
   }
+}
+
+function memoryBackend({ memoryMiB, sharedMemory, memoryFile }: BoardOptions): string[] {
+  const size = `id=memory,size=${memoryMiB}M`
+  if (memoryFile !== undefined) {
+    const share = memoryFile.keeps ? 'on' : 'off'
+    return ['-object', `memory-backend-file,${size},mem-path=${quoted(memoryFile.path)},share=${share}`]
+  }
+  return sharedMemory ? ['-object', `memory-backend-memfd,${size},share=on`] : []
 }
 
 /**
@@ -84,9 +98,9 @@ export function boot(options: { image: string; initrd: string; append?: string |
   }
 }
 
-/** The board's first serial line: the kernel's console, kept in a file, and open to one who attaches to the socket. */
+/** The board's first serial line: the kernel's console, written behind what is in a file, and open to one who attaches to the socket. */
 export function serialConsole(options: { machine?: MachineType; log: string; socket: string }): Device {
-  const chardev = `${listener('console', options.socket)},logfile=${quoted(options.log)}`
+  const chardev = `${listener('console', options.socket)},logfile=${quoted(options.log)},logappend=on`
   const tty = options.machine === 'virt' ? 'ttyAMA0' : 'ttyS0'
   return { qemu: ['-chardev', chardev, '-serial', 'chardev:console'], append: [`console=${tty}`] }
 }
@@ -250,6 +264,11 @@ export function ninePRoot({ tag, hostPath }: { tag: string; hostPath: string }):
 export function commandLine(devices: readonly Device[]): string[] {
   const append = devices.flatMap(device => device.append ?? [])
   return [...devices.flatMap(({ qemu }) => qemu), '-append', append.join(' ')]
+}
+
+/** The same for a machine that goes on from a snapshot: without its boot. */
+export function resumeCommandLine(devices: readonly Device[]): string[] {
+  return [...devices.flatMap(({ qemu }) => qemu), ...['-incoming', 'defer']]
 }
 
 /** The modules that the devices want, each once. */

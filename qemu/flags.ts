@@ -149,6 +149,12 @@ export const START_FLAGS = defineFlags({ ...MACHINE, ...COMMON })
 export const RUN_FLAGS = defineFlags({
   ...MACHINE,
   ...COMMAND_FLAGS,
+  snapshot: {
+    kind: 'string',
+    choices: ['auto', 'never'],
+    default: 'auto',
+    help: 'auto keeps the machine as it is when it has booted, and starts the next of its kind as a copy of that; never boots',
+  },
   result: {
     kind: 'string',
     placeholder: 'FILE',

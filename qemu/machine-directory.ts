@@ -59,6 +59,7 @@ export function machineFiles(directory: string) {
     initrd: join(directory, 'initrd.cpio'),
     control: join(directory, 'control.sock'),
     monitor: join(directory, 'qmp.sock'),
+    migration: join(directory, 'migration.sock'),
     humanMonitor: join(directory, 'monitor.sock'),
     gdb: join(directory, 'gdb.sock'),
     clientKey: join(directory, 'id_ed25519'),

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { KernelLogReport } from '../src/cpud/guest-control.js'
 import { freePort, reserveCid } from './addresses.js'
-import { type Attempt, type AttemptOptions, attemptBoot } from './boot-attempt.js'
+import { type AttemptOptions, attemptBoot } from './boot-attempt.js'
 import { removeDamaged } from './cache.js'
 import type {
   BufferOptions,
@@ -33,6 +33,7 @@ import { MachineError } from './machine-error.js'
 import { isAlive, waitForEnd } from './process-identity.js'
 import { decide, type Images, type MachineOptions, prepareImages, type Settings, timed } from './settings.js'
 import { consoleFindings } from './verdict.js'
+import { type Start, startWarm } from './warm-start.js'
 
 export interface Machine extends AsyncDisposable {
   readonly name: string
@@ -48,6 +49,8 @@ export interface Machine extends AsyncDisposable {
   /** From QEMU's start to the guest's "ready". */
   readonly bootMs: number
   readonly accelerator: Accelerator
+  /** Whether it went on from a snapshot, and has not been booted. */
+  readonly restored: boolean
   /** Resolves when QEMU or a virtiofsd has ended, for whatever reason. */
   readonly exited: Promise<MachineEnd>
   /**
@@ -90,8 +93,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
     const keys = generateKeys(name)
     const addresses = { cid: undefined, tcpPort: undefined }
     const base = { directory, settings, images, options, keys, state, ...addresses }
-    const start = await bootUntilReady(base)
-    options.onStage?.('boot', start.bootMs)
+    const start = await startWarm(base, bootUntilReady)
     return machineHandle(base, start)
   } catch (error) {
     await endMachine(directory)
@@ -114,17 +116,14 @@ export async function stopMachine(name: string): Promise<void> {
   await shutDown(findMachine(name).directory)
 }
 
-interface Start extends Attempt {
-  readonly bootMs: number
-}
-
 /**
  * Tries again with another port; and, when the guest died before it spoke, once with images made anew where those in
  * the cache are damaged, and once as a flake, without KVM if that was our choice.
  */
 async function bootUntilReady(base: AttemptOptions): Promise<Start> {
   const { options } = base
-  let { settings, images } = base
+  const { snapshot } = base
+  let { settings, images, draft } = base
   let collisions = 0
   let flakes = 0
   let repairs = 0
@@ -136,13 +135,21 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
     try {
       const state = { ...base.state, accelerator: settings.accelerator }
       const addresses = { cid: vsock?.cid, vhostFd: vsock?.fd, tcpPort }
-      const attempt = await attemptBoot({ ...base, settings, images, state, ...addresses })
-      return { ...attempt, bootMs: performance.now() - started }
+      const attempt = await attemptBoot({ ...base, settings, images, state, ...addresses, draft })
+      const bootMs = performance.now() - started
+      options.onStage?.(snapshot === undefined ? 'boot' : 'restore', bootMs)
+      return { ...attempt, bootMs, isRestored: snapshot !== undefined }
     } catch (error) {
       await endMachine(base.directory)
       if (!(error instanceof MachineError)) throw error
       if (isCollision(error) && ++collisions < COLLISION_LIMIT) continue
-      if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
+      if (snapshot !== undefined) throw error
+      const roomIsGone = draft !== undefined && error.message.includes('SIGBUS')
+      // A machine that came up only at the second attempt is none to keep.
+      draft = undefined
+      if (roomIsGone) {
+        options.onMessage?.(`booting again without a snapshot, for which there is no room: ${error.message}`)
+      } else if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
         options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
         images = await prepareImages(settings.kernel, options, settings.tree)
       } else if (isFlake(error, settings) && flakes++ === 0) {
@@ -199,6 +206,7 @@ function machineHandle({ directory, keys, settings, options }: AttemptOptions, s
     ...machine,
     hostKey: keys.hostPublicKey.trim(),
     bootMs,
+    restored: start.isRestored,
     accelerator: state.accelerator ?? settings.accelerator,
     kernelLog: kernelLog.open().read,
     run: ((argv, commandOptions = {}) => runCommand(host, argv, commandOptions)) as Machine['run'],

@@ -72,6 +72,8 @@ export interface RunRecord {
         readonly kernel: string
         readonly release: string
         readonly accelerator: Accelerator
+        /** Whether it went on from a snapshot, and was not booted. */
+        readonly restored: boolean
       }
     | undefined
   /** The name of a machine that is left, as asked for. */

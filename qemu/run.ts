@@ -61,6 +61,7 @@ export async function runOnce(options: RunOptions): Promise<RunRecord> {
       kernel: settings.kernel.image,
       release: settings.kernel.release,
       accelerator: machine?.accelerator ?? settings.accelerator,
+      restored: machine?.restored ?? false,
     },
     kept: isOurs(name) ? name : undefined,
     flakes,

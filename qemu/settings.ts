@@ -60,6 +60,13 @@ export interface MachineOptions {
   readonly debug?: boolean | undefined
   /** More arguments of QEMU. */
   readonly qemuArgs?: readonly string[] | undefined
+  /**
+   * `auto`: kept as it is when it has booted, and the next of its kind goes on from there, as a copy; `never`, the default:
+   * booted.
+   */
+  readonly snapshot?: 'auto' | 'never' | undefined
+  /** What is done once, in the machine of that name, before it becomes a snapshot: what has been done once takes less. */
+  readonly rehearse?: ((name: string, signal: AbortSignal) => Promise<void>) | undefined
   /** The machine's files stay when it ends or does not come up, until it is stopped by name. */
   readonly keep?: boolean | undefined
   /** More parts of the machine, such as those of devices.ts that no other option asks for. */
@@ -72,6 +79,8 @@ export interface MachineOptions {
   readonly signal?: AbortSignal | undefined
   /** What is chosen and why, and what goes wrong without being fatal; one line each. */
   readonly onMessage?: ((line: string) => void) | undefined
+  /** What is rather not of interest; one line each. */
+  readonly onDetail?: ((line: string) => void) | undefined
   /** The time that a stage took, in milliseconds. */
   readonly onStage?: ((stage: string, ms: number) => void) | undefined
   /** What is used, before anything is started. */

@@ -9,6 +9,7 @@ import { type HelpText, renderHelp } from '../src/cli/help.js'
 import { runMain } from '../src/cli/main.js'
 import { UsageError } from '../src/errors.js'
 import { packageRoot } from '../src/version.js'
+import { bootTable } from './bench/boot-table.js'
 import { cacheTable } from './bench/cache-table.js'
 import { guestTable, nestedTable } from './bench/guest-table.js'
 import { loopbackTable } from './bench/loopback-table.js'
@@ -29,6 +30,7 @@ const tables: Readonly<Record<string, MeasureTable>> = {
   nested: nestedTable,
   session: sessionTable,
   loopback: loopbackTable,
+  boot: bootTable,
 }
 
 const FLAGS = defineFlags({

@@ -22,6 +22,7 @@ _cpu_vm_value() {
     'cpu-vm run machine') compgen -P "$4" -W 'q35 microvm virt' -- "$3" ;;
     'cpu-vm run net') compgen -P "$4" -W 'auto vsock vhost-user tcp serial both none' -- "$3" ;;
     'cpu-vm run accel') compgen -P "$4" -W 'auto kvm tcg' -- "$3" ;;
+    'cpu-vm run snapshot') compgen -P "$4" -W 'auto never' -- "$3" ;;
     'cpu-vm image arch') compgen -P "$4" -W 'x86_64 aarch64' -- "$3" ;;
     *) [[ $with_value == *" $2 "* ]] || compgen -P "$4" -W 'true false' -- "$3" ;;
   esac
@@ -98,7 +99,7 @@ _cpu_vm() {
   case "$COMP_CWORD ${COMP_WORDS[1]}" in
     '1 '*) COMPREPLY=($(compgen -W 'start run test config exec console log wait stop list kernel image doctor' -- "${COMP_WORDS[1]}")) ;;
     *' start') _cpu_vm_complete 'cpu-vm start' 2 '-name -arch -kernel -modules -module -machine -append -memory -cpus -share -disk -root -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -v -help' 'name arch kernel modules module machine append memory cpus share disk root net accel boot-timeout qemu-arg' '' ;;
-    *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -arch -kernel -modules -module -machine -append -memory -cpus -share -disk -root -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -namespace -fstab -timeout -fail-on-oops=false -fail-on-warning -result -v -help' 'name arch kernel modules module machine append memory cpus share disk root net accel boot-timeout qemu-arg namespace fstab timeout result' 'command' ;;
+    *' run') _cpu_vm_complete 'cpu-vm run' 2 '-name -arch -kernel -modules -module -machine -append -memory -cpus -share -disk -root -net -accel -nested -boot-timeout -gdb -debug -qemu-arg -keep -dry-run -namespace -fstab -timeout -fail-on-oops=false -fail-on-warning -snapshot -result -v -help' 'name arch kernel modules module machine append memory cpus share disk root net accel boot-timeout qemu-arg namespace fstab timeout snapshot result' 'command' ;;
     *' test') _cpu_vm_complete 'cpu-vm test' 2 '-only -fail-fast -timeout -jobs -memory-budget -junit -json -output -list -dry-run -v -help' 'only timeout jobs memory-budget junit json output' 'file' ;;
     *' config') _cpu_vm_complete 'cpu-vm config' 2 '-json -v -help' '' '' ;;
     *' exec') _cpu_vm_complete 'cpu-vm exec' 2 '-namespace -fstab -timeout -v -help' 'namespace fstab timeout' 'machine command' ;;

@@ -22,7 +22,7 @@ function __cpu_vm_operands
             case --
                 set -e words[1]
                 break
-            case -name --name -arch --arch -kernel --kernel -modules --modules -module --module -machine --machine -append --append -memory --memory -cpus --cpus -share --share -disk --disk -root --root -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
+            case -name --name -arch --arch -kernel --kernel -modules --modules -module --module -machine --machine -append --append -memory --memory -cpus --cpus -share --share -disk --disk -root --root -net --net -accel --accel -boot-timeout --boot-timeout -qemu-arg --qemu-arg -namespace --namespace -fstab --fstab -timeout --timeout -snapshot --snapshot -result --result -only --only -jobs --jobs -memory-budget --memory-budget -junit --junit -json --json -output --output -fetch --fetch -o --o -keys --keys -hk --hk -hostname --hostname
                 set -e words[1]
                 set -q words[1]; and set -e words[1]
             case '-?*'
@@ -110,6 +110,7 @@ complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o fstab -r -F -d 'fstab(5) lines 
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o timeout -x -d 'limit of the command'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run; and string match -q -- "-*" (commandline -ct)' -a '-fail-on-oops=false' -d 'with =false, an oops or BUG of the guest\'s kernel does not fail a command that succeeds'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o fail-on-warning -d 'a warning of the guest\'s kernel fails it, too'
+complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o snapshot -x -a 'auto never' -d 'auto keeps the machine as it is when it has booted, and starts the next of its kind as a copy of that'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o result -r -F -d 'write there, as JSON, how the run ended, what the kernel logged meanwhile, and how to repeat it'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o v -d 'say what is chosen, and the time of every stage'
 complete -c cpu-vm -n '__cpu_vm_at -eq 0 run' -o help -d 'show this'

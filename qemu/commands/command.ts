@@ -54,9 +54,11 @@ export function machineOperand({ operands }: { readonly operands: readonly strin
 }
 
 /** What a machine says while it starts. */
-export function reporting(verbose: boolean): Pick<MachineOptions, 'onMessage' | 'onStage'> {
+export function reporting(verbose: boolean): Pick<MachineOptions, 'onMessage' | 'onDetail' | 'onStage'> {
   return {
     onMessage: say,
-    ...(verbose ? { onStage: (stage: string, ms: number) => say(`${stage}: ${Math.round(ms)} ms`) } : {}),
+    ...(verbose
+      ? { onDetail: say, onStage: (stage: string, ms: number) => say(`${stage}: ${Math.round(ms)} ms`) }
+      : {}),
   }
 }

@@ -10,9 +10,10 @@ import { machineOptions, RUN_FLAGS } from '../flags.js'
 import { excerpt } from '../kernel-findings.js'
 import { NO_KERNEL_LOG, type RunRecord } from '../result.js'
 import { runOnce } from '../run.js'
+import type { MachineOptions } from '../settings.js'
 import { type Flags, projectCommand, reporting } from './command.js'
 import { print, say, showConsole } from './output.js'
-import { checkSessionFlags, runSessionIn } from './session.js'
+import { checkSessionFlags, rehearseSession, runSessionIn } from './session.js'
 
 export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
   const { values, operands } = flags
@@ -20,7 +21,11 @@ export const run = projectCommand('run', RUN_FLAGS, async (flags, signal) => {
     throw new UsageError('no command is given', 'for example: cpu-vm run -- uname -r')
   if (values.net === 'none')
     throw new UsageError('no command gets into a machine with -net none', 'use cpu-vm start and console')
-  const machine = machineOptions(values)
+  const machine: MachineOptions = {
+    ...machineOptions(values),
+    snapshot: values.snapshot,
+    rehearse: rehearseSession,
+  }
   if (values['dry-run']) {
     const flags = machine.root !== undefined && values.namespace === undefined ? ['-files', 'none'] : []
     const line = quoteLine(['cpu', ...flags, machine.name ?? 'NAME', ...operands])

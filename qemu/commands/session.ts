@@ -1,6 +1,7 @@
 // A command in a machine by the client, as `cpu NAME COMMAND` runs it.
 
 import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
 import { CPU_FLAGS } from '../../src/cli/cpu-flags.js'
 import { parseFlags } from '../../src/cli/flags.js'
 import type { ClientOptions } from '../../src/client/run.js'
@@ -46,6 +47,27 @@ export async function runWithFlags(
   const { runProgram, clientOptions } = await client()
   const parsed = parseFlags(CPU_FLAGS, [...flags, machine, ...command])
   return runProgram({ ...clientOptions(parsed, environment), ...options })
+}
+
+/** No guest has it: what runs a command is what matters. */
+const REHEARSAL = '/cpu-harness/rehearsal'
+
+/** A session that sees nothing of this machine, neither files nor variables, and leaves nothing behind. */
+export async function rehearseSession(machine: string, signal: AbortSignal): Promise<void> {
+  const { runProgram, clientOptions } = await client()
+  const nobody = () => new Writable({ write: (_chunk, _encoding, done) => done() })
+  await runProgram({
+    ...clientOptions(parseFlags(CPU_FLAGS, ['-9p=false', machine, REHEARSAL])),
+    args: [Buffer.from(REHEARSAL)],
+    environment: new Map(),
+    fstab: '',
+    workingDirectory: '/',
+    terminal: false,
+    stdin: Readable.from([]),
+    stdout: nobody(),
+    stderr: nobody(),
+    signal,
+  })
 }
 
 /** Throws UsageError for flags that cannot be used: before a machine is booted for nothing. */

@@ -3,7 +3,7 @@
 
 import type { FlagValues } from '../../src/cli/flags.js'
 import { UsageError } from '../../src/errors.js'
-import { checkSessionFlags } from '../commands/session.js'
+import { checkSessionFlags, rehearseSession } from '../commands/session.js'
 import { type DebianFlavour, fetchDebianKernel } from '../debian-kernel.js'
 import { machineOptions, type RUN_FLAGS } from '../flags.js'
 import { decide, type MachineOptions, prepareImages, type Settings } from '../settings.js'
@@ -21,6 +21,8 @@ export interface PrepareOptions {
   readonly signal: AbortSignal
 }
 
+/** What is tested is the boot, too, unless the file says otherwise. */
+const BOOTED: FlagLayer = { snapshot: 'never' }
 /** A test that hangs must not hang a CI. */
 const TEST_TIMEOUT_MS = 5 * 60_000
 
@@ -35,7 +37,9 @@ export async function prepareJobs(
   const kernels = new Map<DebianFlavour, string>()
   for (const planned of machines) {
     const kernel = await debianKernel(planned.kernel.debian, kernels, options)
-    jobs.push(await prepareJob(planned, { ...options.defaults, ...planned.flags, ...kernel }, options))
+    jobs.push(
+      await prepareJob(planned, { ...options.defaults, ...BOOTED, ...planned.flags, ...kernel }, options),
+    )
   }
   return jobs
 }
@@ -71,7 +75,12 @@ async function prepareJob(
   const values = flags as Values
   if (values.net === 'none')
     throw new UsageError(`no test gets into ${planned.id} with net = "none"`, 'leave it out, or write "tcp"')
-  const machine: MachineOptions = { ...machineOptions(values), signal }
+  const machine: MachineOptions = {
+    ...machineOptions(values),
+    snapshot: values.snapshot,
+    rehearse: rehearseSession,
+    signal,
+  }
   const settings = await decide({ ...machine, onMessage: line => onMessage(line) })
   const tests: TestJob[] = []
   for (const test of planned.tests) tests.push(await prepareTest(test, values, settings))

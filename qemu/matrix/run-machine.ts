@@ -75,6 +75,7 @@ class MachineRun {
         kernel: settings.kernel.image,
         release: settings.kernel.release,
         accelerator: this.#machine?.accelerator ?? settings.accelerator,
+        restored: this.#machine?.restored ?? false,
       },
       flakes: this.#flakes,
       stages: this.#stages,

@@ -42,9 +42,6 @@ export const KEY_OPTIONS: Items = [
 
 /** Also a table of docs/config.md. */
 export const GUEST_CONFIGURATION: Items = [
-  ['hostname', 'name of the machine'],
-  ['authorizedKeys', 'who may log in: text of an authorized_keys file'],
-  ['hostKey', 'text of a private key in the form of OpenSSH'],
   [
     'listen',
     'where to listen: a list of `{"net": "tcp", "port": 17010}`, or `vsock`; or `{"net": "serial", "name": "org.cpu-harness"}` for virtio-serial ports whose names begin so',
@@ -54,7 +51,10 @@ export const GUEST_CONFIGURATION: Items = [
     'network',
     'optional: `address`, `prefix` and, if any, `gateway` and `nameserver` (IPv4) of the first Ethernet interface',
   ],
-  ['control', 'optional: a serial line, such as /dev/ttyS1, on which the launcher is told when all is ready'],
+  [
+    'control',
+    'a serial line, such as /dev/ttyS1, on which the launcher says who the machine is (its name, its host key, who may log in) and is told when all is ready',
+  ],
 ]
 
 export const CPUD_MANUAL: Manual = {

@@ -1,5 +1,6 @@
 // What the launcher tells a guest, as JSON in its initramfs. Written by the launcher, read by PID 1; the
-// parser checks every field, since a guest that misreads its orders is hard to look into.
+// parser checks every field, since a guest that misreads its orders is hard to look into. Nothing in it is one machine's
+// own: who it is, a guest is told on its control line.
 
 import { CpuError } from '../errors.js'
 import type { Ipv4Settings } from './boot-config.js'
@@ -19,18 +20,13 @@ export interface GuestRoot {
 }
 
 export interface GuestConfig {
-  readonly hostname: string
-  /** Text in the form of sshd's authorized_keys. */
-  readonly authorizedKeys: string
-  /** OpenSSH private key text. */
-  readonly hostKey: string
   readonly listen: readonly GuestListen[]
   /** Absolute paths in the guest, dependencies first. */
   readonly modules: readonly string[]
   /** Of the first Ethernet interface. */
   readonly network?: Ipv4Settings
-  /** A serial line for readiness and requests, such as `/dev/ttyS1`. */
-  readonly control?: string
+  /** A serial line for events and requests, such as `/dev/ttyS1`. */
+  readonly control: string
   /** Instead of the initramfs; never written to. */
   readonly root?: GuestRoot
 }
@@ -106,16 +102,13 @@ export function parseGuestConfig(json: string): GuestConfig {
   } catch (cause) {
     throw new CpuError('ERR_CPU_GUEST_CONFIG', `guest configuration: not JSON, ${String(cause)}`, { cause })
   }
-  const known = ['hostname', 'authorizedKeys', 'hostKey', 'listen', 'modules', 'network', 'control', 'root']
+  const known = ['listen', 'modules', 'network', 'control', 'root']
   const fields = fieldsOf(value, 'it', known)
   return {
-    hostname: text(fields['hostname'], 'hostname'),
-    authorizedKeys: text(fields['authorizedKeys'], 'authorizedKeys'),
-    hostKey: text(fields['hostKey'], 'hostKey'),
     listen: listOf(fields['listen'], 'listen', parseListen),
     modules: listOf(fields['modules'], 'modules', absolutePath),
     ...(fields['network'] === undefined ? {} : { network: parseNetwork(fields['network'], 'network') }),
-    ...(fields['control'] === undefined ? {} : { control: absolutePath(fields['control'], 'control') }),
+    control: absolutePath(fields['control'], 'control'),
     ...(fields['root'] === undefined ? {} : { root: parseRoot(fields['root'], 'root') }),
   }
 }

@@ -8,6 +8,10 @@ export type GuestEvent =
   /** PID 1 runs; whatever goes wrong from here on is told. */
   | { readonly event: 'booting' }
   | { readonly event: 'warning'; readonly message: string }
+  /** All is set up but who this machine is: asks for `identity`. Up to here, machines of one kind do not differ. */
+  | { readonly event: 'waiting' }
+  /** Asks for `clock`. */
+  | { readonly event: 'clock' }
   /** Sessions are accepted at these addresses. */
   | {
       readonly event: 'ready'
@@ -37,11 +41,27 @@ export interface KernelLogReport {
 /** To the guest. */
 export type GuestRequest =
   | { readonly request: 'poweroff' | 'restart' | 'kernel-log' }
-  /** The answer to `booting`: the launcher's time, in milliseconds since 1970, at which it was told. */
+  /** Ends the sessions and whoever serves them: back to `waiting`. */
+  | { readonly request: 'forget' }
+  /** The answer to `clock`: the launcher's time, in milliseconds since 1970, at which it was told. */
   | { readonly request: 'clock'; readonly unixMs: number }
+  /** The answer to `waiting`. */
+  | ({ readonly request: 'identity' } & GuestIdentity)
+
+/** What a machine has that no other has, a copy of its memory included. */
+export interface GuestIdentity {
+  readonly hostname: string
+  /** Text in the form of sshd's authorized_keys. */
+  readonly authorizedKeys: string
+  /** OpenSSH private key text. */
+  readonly hostKey: string
+  /** At least 32 random bytes, in base64. */
+  readonly seed: string
+}
 
 /** What a Date can hold. */
 const MAX_UNIX_MS = 8.64e15
+const LEAST_SEED_BYTES = 32
 /** Longer lines are noise, not requests. */
 const MAX_LINE_LENGTH = 64 * 1024
 
@@ -51,13 +71,36 @@ export function parseGuestRequest(line: string): GuestRequest | undefined {
     const value: unknown = JSON.parse(line)
     if (typeof value !== 'object' || value === null || !('request' in value)) return undefined
     const { request } = value
-    if (request === 'poweroff' || request === 'restart' || request === 'kernel-log') return { request }
-    if (request !== 'clock' || !('unixMs' in value)) return undefined
-    const { unixMs } = value
-    return typeof unixMs === 'number' && unixMs > 0 && unixMs < MAX_UNIX_MS ? { request, unixMs } : undefined
+    switch (request) {
+      case 'poweroff':
+      case 'restart':
+      case 'kernel-log':
+      case 'forget':
+        return { request }
+      case 'clock':
+        return parseClock(value)
+      case 'identity':
+        return parseIdentityRequest(value)
+      default:
+        return undefined
+    }
   } catch {
     return undefined
   }
+}
+
+function parseClock(value: object): GuestRequest | undefined {
+  const { unixMs } = value as { readonly unixMs?: unknown }
+  if (typeof unixMs !== 'number' || unixMs <= 0 || unixMs >= MAX_UNIX_MS) return undefined
+  return { request: 'clock', unixMs }
+}
+
+function parseIdentityRequest(value: object): GuestRequest | undefined {
+  const { hostname, authorizedKeys, hostKey, seed } = value as Readonly<Record<string, unknown>>
+  if (typeof hostname !== 'string' || typeof authorizedKeys !== 'string') return undefined
+  if (typeof hostKey !== 'string' || typeof seed !== 'string') return undefined
+  if (Buffer.from(seed, 'base64').length < LEAST_SEED_BYTES) return undefined
+  return { request: 'identity', hostname, authorizedKeys, hostKey, seed }
 }
 
 /** The guest's end of the line. A line that is no request is answered with a warning. */

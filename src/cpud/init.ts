@@ -1,18 +1,20 @@
 // PID 1: makes the machine usable, starts the daemon, tells the launcher where there is one, and stops the machine when
 // it is told to. It never ends: the kernel would panic ("Attempted to kill init"), and hide the reason.
 
+import { EventEmitter, once } from 'node:events'
 import { constants, openSync } from 'node:fs'
 import { release } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError } from '../cli/main.js'
 import { CpuError } from '../errors.js'
 import { FdStream } from '../native/fd-stream.js'
+import { reseedRandom } from '../native/random.js'
 import { readText } from '../native/read-text.js'
 import { isSupervisor } from '../native/spawn.js'
 import * as system from '../native/system.js'
 import { formatAddress } from '../transport/address.js'
 import type { BootConfig } from './boot-config.js'
-import { GuestControl, type GuestEvent, type GuestRequest } from './guest-control.js'
+import { GuestControl, type GuestEvent, type GuestIdentity, type GuestRequest } from './guest-control.js'
 import { type Log, liftKernelLogLimit, logLevel, openInitLog } from './init-log.js'
 import { mountSystem } from './init-mounts.js'
 import { configureNetwork } from './init-network.js'
@@ -40,8 +42,11 @@ const requestOf = {
 /** What to make of the machine, and of cpud on it. */
 export interface Boot {
   readonly config: BootConfig
-  startDaemon(): Promise<Service>
+  /** `askIdentity` is for a machine with a launcher, which alone knows who it is. */
+  startDaemon(askIdentity: () => Promise<GuestIdentity>): Promise<Service>
 }
+
+type Answer = Extract<GuestRequest, { request: 'clock' | 'identity' }>
 
 /**
  * Boots the machine: mounts, modules, network, host name; then starts the daemon and serves until a request on the
@@ -69,8 +74,8 @@ class Init {
   #service: Service | undefined
   #kernelLog: KernelLog | undefined
   #stopping = false
-  /** When the first events were sent. */
-  #toldMs = 0
+  /** By their requests; what nobody has asked for is passed over. */
+  readonly #answers = new EventEmitter()
 
   /** From here on nothing ends the process but a shutdown. */
   guard(): void {
@@ -101,7 +106,8 @@ class Init {
     if (level <= logLevel.warning) this.#tell({ event: 'warning', message: line })
   }
 
-  async boot({ config, startDaemon }: Boot): Promise<void> {
+  /** Does not return. */
+  async boot({ config, startDaemon }: Boot): Promise<never> {
     this.#tell({ event: 'booting' })
     this.#openControl(config.control)
     loadModules(config.modules, error => this.#warn(error))
@@ -116,16 +122,24 @@ class Init {
     const { hostname, network } = config
     if (hostname !== undefined) this.#try(() => system.setHostname(hostname))
     if (network !== undefined) this.#try(() => configureNetwork(network, this.log))
-    this.#service = await startDaemon()
+    for (;;) await this.#serveUntilForgotten(startDaemon)
+  }
+
+  async #serveUntilForgotten(startDaemon: Boot['startDaemon']): Promise<void> {
+    const service = await startDaemon(() => this.#askIdentity())
+    this.#service = service
     this.#try(() => {
+      this.#kernelLog?.close()
       this.#kernelLog = new KernelLog()
     })
     this.#tell({
       event: 'ready',
       kernel: release(),
       uptimeMs: uptimeMs(),
-      listening: this.#service.addresses.map(formatAddress),
+      listening: service.addresses.map(formatAddress),
     })
+    await once(this.#answers, 'forget')
+    await service[Symbol.asyncDispose]()
   }
 
   /** Ends the sessions, then the machine. */
@@ -166,11 +180,36 @@ class Init {
   }
 
   #serve(request: GuestRequest): void {
-    if (request.request === 'kernel-log') return this.#reportKernelLog()
-    if (request.request !== 'clock') return void this.shutDown(request.request)
-    // The launcher's clock was read after `booting` was sent. Reckoned from the sending, ours is a little ahead: files
-    // that the client's machine dates must not be in the future here, which make(1) complains about.
-    this.#try(() => system.setClock(request.unixMs + performance.now() - this.#toldMs))
+    if (request.request === 'kernel-log') this.#reportKernelLog()
+    else if (request.request === 'poweroff' || request.request === 'restart')
+      void this.shutDown(request.request)
+    else this.#answers.emit(request.request, request)
+  }
+
+  /**
+   * While nobody answers, the launcher may keep the machine as it is, to go on with copies of it: so nothing that is
+   * secret has been made before, and what is made random from here on depends on the seed.
+   */
+  async #askIdentity(): Promise<GuestIdentity> {
+    const identity = await this.#ask({ event: 'waiting' }, 'identity')
+    reseedRandom(Buffer.from(identity.seed, 'base64'))
+    await this.#askTime()
+    this.#try(() => system.setHostname(identity.hostname))
+    return identity
+  }
+
+  async #askTime(): Promise<void> {
+    const askedMs = performance.now()
+    const { unixMs } = await this.#ask({ event: 'clock' }, 'clock')
+    // The launcher's clock was read after we had asked. Reckoned from the asking, ours is a little ahead: files that the
+    // client's machine dates must not be in the future here, which make(1) complains about.
+    this.#try(() => system.setClock(unixMs + performance.now() - askedMs))
+  }
+
+  async #ask<R extends Answer['request']>(event: GuestEvent, request: R) {
+    const answer = once(this.#answers, request)
+    this.#tell(event)
+    return (await answer)[0] as Extract<Answer, { request: R }>
   }
 
   #reportKernelLog(): void {
@@ -195,7 +234,6 @@ class Init {
       this.#write(String(error), logLevel.warning)
       return
     }
-    this.#toldMs = performance.now()
     for (const event of this.#unsent ?? []) this.#control.send(event)
     this.#unsent = undefined
   }

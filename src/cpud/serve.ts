@@ -101,18 +101,20 @@ export function serveAsInit(argv: readonly string[]): Promise<never> {
 /** As the launcher has it. */
 function guestBoot(log: Log): Boot {
   const { network, ...config } = parseGuestConfig(fs.readFileSync(GUEST_CONFIG_PATH, 'utf8'))
-  const { keys, problems } = parseAuthorizedKeys(config.authorizedKeys, 'authorized_keys')
-  for (const problem of problems) log(problem)
   return {
     config: { ...config, ...(network === undefined ? {} : { network: { ipv4: network } }) },
-    startDaemon: () =>
-      startService({
+    startDaemon: async askIdentity => {
+      const { authorizedKeys, hostKey } = await askIdentity()
+      const { keys, problems } = parseAuthorizedKeys(authorizedKeys, 'authorized_keys')
+      for (const problem of problems) log(problem)
+      return startService({
         addresses: config.listen.map(listenAddress),
-        hostKey: config.hostKey,
+        hostKey,
         keys: () => keys,
         log,
         warn: line => log(line, logLevel.warning),
-      }),
+      })
+    },
   }
 }
 

@@ -32,6 +32,10 @@ export interface SystemBinding {
   broadcastSocket(name: string, port: number): number
   /** clock_settime(2), in milliseconds since 1970. */
   setClock(milliseconds: number): number
+  /** RNDADDENTROPY and RNDRESEEDCRNG of random(4), by a descriptor of it. */
+  reseedKernel(fd: number, seed: Uint8Array): number
+  /** RAND_seed(3) of the OpenSSL that is in this process; ENOSYS where none is found. */
+  reseedOpenSsl(seed: Uint8Array): number
   /** lseek(2) with SEEK_END; returns the offset. */
   seekToEnd(fd: number): number
   /** cfmakeraw(3), tcsetattr(3). */

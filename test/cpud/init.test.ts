@@ -17,9 +17,6 @@ import { makeRaw } from '../../src/native/system.js'
 import { runToEnd } from '../fixtures/run-program.js'
 
 const full = {
-  hostname: 'v',
-  authorizedKeys: 'ssh-ed25519 AAAA you@here\n',
-  hostKey: '-----BEGIN OPENSSH PRIVATE KEY-----\n',
   listen: [
     { net: 'tcp', port: 17010 },
     { net: 'vsock', port: 4_000_000_000 },
@@ -33,14 +30,12 @@ const full = {
 
 t.test('a guest configuration is what the launcher wrote', async t => {
   t.strictSame(parseGuestConfig(JSON.stringify(full)), full)
-  const { network: _network, control: _control, root: _root, ...least } = full
+  const { network: _network, root: _root, ...least } = full
   t.strictSame(parseGuestConfig(JSON.stringify(least)), least)
 })
 
 t.test('errors in a guest configuration name the field', async t => {
   const cases: [change: object, message: string][] = [
-    [{ hostname: 7 }, 'hostname must be a string'],
-    [{ hostKey: undefined }, 'hostKey must be a string'],
     [{ listen: {} }, 'listen must be a list'],
     [{ listen: [{ net: 'udp', port: 1 }] }, 'listen[0].net must be "tcp", "vsock" or "serial"'],
     [{ listen: [{ net: 'serial', port: 1 }] }, 'listen[0].port must be absent for serial'],
@@ -52,7 +47,8 @@ t.test('errors in a guest configuration name the field', async t => {
     [{ network: { address: '1.2.3.4', prefix: 3, dns: '' } }, 'network.dns must be absent (unknown field)'],
     [{ control: 'ttyS1' }, 'control must be an absolute path'],
     [{ root: { type: 'nfs', tag: 'a' } }, 'root.type must be "virtiofs" or "9p"'],
-    [{ hostnmae: 'v' }, 'hostnmae must be absent (unknown field)'],
+    [{ control: undefined }, 'control must be a string'],
+    [{ hostKey: 'in an image it would be no secret' }, 'hostKey must be absent (unknown field)'],
   ]
   for (const [change, message] of cases) {
     t.throws(() => parseGuestConfig(JSON.stringify({ ...full, ...change })), {
@@ -64,11 +60,17 @@ t.test('errors in a guest configuration name the field', async t => {
   t.throws(() => parseGuestConfig('[]'), { message: 'guest configuration: it must be an object' })
 })
 
+const seed = (bytes: number) => Buffer.alloc(bytes, 1).toString('base64')
+
 t.test('requests', async t => {
   t.strictSame(parseGuestRequest('{"request":"poweroff"}'), { request: 'poweroff' })
   t.strictSame(parseGuestRequest('{"request":"clock","unixMs":5.5}'), { request: 'clock', unixMs: 5.5 })
   t.equal(parseGuestRequest('{"request":"clock","unixMs":"5"}'), undefined)
   t.strictSame(parseGuestRequest('{"request":"restart","more":1}'), { request: 'restart' })
+  const identity = { request: 'identity', hostname: 'v', authorizedKeys: '', hostKey: 'x', seed: seed(32) }
+  t.strictSame(parseGuestRequest(JSON.stringify({ ...identity, more: 1 })), identity)
+  for (const change of [{ seed: seed(31) }, { seed: undefined }, { hostKey: 1 }, { hostname: null }])
+    t.equal(parseGuestRequest(JSON.stringify({ ...identity, ...change })), undefined)
   for (const line of ['', 'poweroff', '{"request":"halt"}', 'null', '[]'])
     t.equal(parseGuestRequest(line), undefined)
 })
@@ -207,6 +209,8 @@ t.test('as process 1 of namespaces', async t => {
     master.write('{"request":"kernel-log"}\n')
     const taints = { before: Number, now: Number }
     t.match(await next(), { event: 'kernel-log', lines: Array, omitted: 0, overrun: false, taints })
+    master.write('{"request":"forget"}\n')
+    t.match(await next(), { event: 'ready' })
     ask(guest)
     const [code, endedBy] = await ended
     // unshare(1) ends as its child did.

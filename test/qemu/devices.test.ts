@@ -14,6 +14,11 @@ t.test('board', t => {
     line(devices.board({ memoryMiB: 512, cpus: 2, sharedMemory: true })),
     '-object memory-backend-memfd,id=memory,size=512M,share=on -machine q35,hpet=off,smbus=off,sata=off,memory-backend=memory -m 512M -smp 2',
   )
+  const memoryFile = { path: '/cache/a,b', keeps: false }
+  t.match(
+    line(devices.board({ memoryMiB: 512, cpus: 2, sharedMemory: false, memoryFile })),
+    '-object memory-backend-file,id=memory,size=512M,mem-path=/cache/a,,b,share=off -machine q35,hpet=off,smbus=off,sata=off,memory-backend=memory',
+  )
   t.end()
 })
 
@@ -51,7 +56,7 @@ t.test('processor', t => {
 t.test('serial lines: the console into a file, the control line on a socket', t => {
   t.equal(
     line(devices.serialConsole({ log: '/run/v/console.log', socket: '/run/v/console.sock' })),
-    '-chardev socket,id=console,path=/run/v/console.sock,server=on,wait=off,logfile=/run/v/console.log -serial chardev:console',
+    '-chardev socket,id=console,path=/run/v/console.sock,server=on,wait=off,logfile=/run/v/console.log,logappend=on -serial chardev:console',
   )
   t.equal(
     line(devices.controlLine('/run/a,b/control.sock')),

@@ -39,7 +39,7 @@ export function machineResult(tests: readonly TestResult[]): MachineResult {
     },
     startedAt: '2026-11-21T12:00:00.000Z',
     durationMs: 5000,
-    machine: { name: 'm1', kernel: '/boot/vmlinuz', release: '6.1.0', accelerator: 'tcg' },
+    machine: { name: 'm1', kernel: '/boot/vmlinuz', release: '6.1.0', accelerator: 'tcg', restored: false },
     flakes: [],
     stages: [],
     tests,
