@@ -49,7 +49,7 @@ t.test('other boards', t => {
 t.test('processor', t => {
   t.equal(line(devices.acceleration('tcg', 'aarch64')), '-accel tcg,thread=multi -cpu max,pauth-impdef=on')
   t.equal(line(devices.acceleration('kvm')), '-accel kvm -cpu host')
-  t.equal(line(devices.acceleration('tcg')), '-accel tcg,thread=multi -cpu max')
+  t.equal(line(devices.acceleration('tcg')), '-accel tcg,thread=multi -cpu max,-erms')
   t.end()
 })
 
