@@ -185,7 +185,7 @@ t.test('as process 1 of namespaces', async t => {
   const before = readFileSync(limit)
   t.teardown(() => writeFileSync(limit, before))
   // The line was opened before /dev is hidden by another.
-  const config = { modules: ['/nope.ko'], control: '/proc/self/fd/3', network: undefined }
+  const config = { modules: ['/nope.ko'], control: '/proc/self/fd/3', network: undefined, root: undefined }
 
   const requests: [
     ask: (guest: ReturnType<typeof bootInNamespace>) => unknown,
