@@ -134,7 +134,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 }
 
 function asConnectError(address: Address, error: unknown): unknown {
-  if (!(error instanceof Error)) return error
+  if (!(error instanceof Error) || error instanceof CpuError) return error
   if (error.name === 'AbortError') return error
   if (error.name === 'TimeoutError') {
     return new ConnectError(address, 'no answer in time', { cause: error, remedy: 'is the machine up?' })
