@@ -1,6 +1,6 @@
 // The network of a machine whose PID 1 cpud is: one interface with an address that is told or asked for by DHCP.
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import * as system from '../native/system.js'
 import type { BootNetwork, Ipv4Settings } from './boot-config.js'
@@ -48,6 +48,8 @@ function apply(name: string, settings: Ipv4Settings, log: Log): void {
   system.configureInterface(name, settings)
   log(`${name} has ${address}/${prefix}${gateway === undefined ? '' : `, gateway ${gateway}`}`)
   if (nameservers === undefined) return
+  // A root file system that somebody made need not have one.
+  mkdirSync('/etc', { recursive: true })
   writeFileSync('/etc/resolv.conf', nameservers.map(server => `nameserver ${server}\n`).join(''))
 }
 

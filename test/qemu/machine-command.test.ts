@@ -50,7 +50,7 @@ t.test('input, variables, directory, namespace and fstab', async t => {
   t.match(seen, { stdout: /^ *64$/m, stderr: /Read-only file system/, exitCode: 2 })
   const strict = { fstab: 'nosuch /mnt nosuchfs', fstabStrict: true }
   t.match(await vm.run(['true'], strict), { exitCode: 255, stderr: /nosuchfs/ })
-  const without = { files: 'none', namespace: 'none', cwd: '/' } as const
+  const without = { files: 'none', namespace: 'none', cwd: '/', env: {} } as const
   t.match(await vm.run(['/cpu-harness/node', '-p', '6 * 7'], without), { stdout: '42\n' })
 })
 
