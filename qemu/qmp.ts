@@ -86,7 +86,9 @@ export class Qmp implements Disposable {
   }
 
   #receive(line: string): void {
-    const message: Message = JSON.parse(line)
+    const message = parseMessage(line)
+    if (message === undefined)
+      return this.#fail(new CpuError('ERR_CPU_VM_QMP', 'QEMU writes no JSON to its control socket (QMP)'))
     for (const waiting of this.#waiting) {
       if (!waiting.takes(message)) continue
       this.#waiting.delete(waiting)
@@ -102,6 +104,15 @@ export class Qmp implements Disposable {
   [Symbol.dispose](): void {
     this.#signal.removeEventListener('abort', this.#onAbort)
     this.#socket.destroy()
+  }
+}
+
+function parseMessage(line: string): Message | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    return undefined
   }
 }
 

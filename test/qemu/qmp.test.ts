@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import net from 'node:net'
 import path from 'node:path'
 import t from 'tap'
 import { QEMU } from '../../qemu/probe.js'
@@ -35,6 +36,17 @@ t.test('an abort ends what is waited for', async t => {
   controller.abort(new Error('enough'))
   await t.rejects(never, { message: 'enough' })
   await t.rejects(qmp.execute('query-status'), { message: 'enough' })
+})
+
+t.test('so does what no QEMU says', async t => {
+  const liar = path.join(temporaryDirectory(t), 'qmp.sock')
+  const server = net.createServer(stream => stream.end('{"QMP":{}}\nnull\n'))
+  t.teardown(() => server.close())
+  await once(server.listen(liar), 'listening')
+  await t.rejects(Qmp.open(liar, AbortSignal.timeout(60_000)), {
+    code: 'ERR_CPU_VM_QMP',
+    message: 'QEMU writes no JSON to its control socket (QMP)',
+  })
 })
 
 t.test('so does the end of QEMU', async t => {
