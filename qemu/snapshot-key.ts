@@ -1,9 +1,8 @@
 // Which machines can go on from a snapshot, and which snapshot is for which machine: all that a guest is made of names it.
 
 import { createHash } from 'node:crypto'
-import { constants } from 'node:fs'
-import { access, readFile, realpath, stat } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { readFile, realpath, stat } from 'node:fs/promises'
+import { findInPath } from '../src/in-path.js'
 import { qemuProgram } from './architecture.js'
 import { type AttemptOptions, guestFiles, machineDevices } from './boot-attempt.js'
 import { commandLine } from './devices.js'
@@ -47,12 +46,10 @@ export async function snapshotKey(base: AttemptOptions): Promise<string> {
   const add = (value: unknown) => hash.update(`${JSON.stringify(value)}\n`)
   add([LAYOUT, await readFile('/proc/sys/kernel/random/boot_id', 'latin1')])
   add(commandLine(parts))
-  for (const path of [
-    await programPath(qemuProgram(settings.kernel.architecture)),
-    images.bootImage,
-    images.baseImage,
-  ])
-    add(await fileIdentity(path))
+  // That there is none is for the boot to tell.
+  const qemu = findInPath(qemuProgram(settings.kernel.architecture))
+  const program = qemu === undefined ? [] : [await realpath(qemu)]
+  for (const path of [...program, images.bootImage, images.baseImage]) add(await fileIdentity(path))
   for (const [path, content] of files) {
     add([path, content.length])
     hash.update(content)
@@ -63,19 +60,4 @@ export async function snapshotKey(base: AttemptOptions): Promise<string> {
 async function fileIdentity(path: string) {
   const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path)
   return [path, dev, ino, size, mtimeMs, ctimeMs]
-}
-
-/** Of a program in $PATH. */
-async function programPath(name: string): Promise<string> {
-  for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
-    const path = join(directory, name)
-    if (
-      await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return realpath(path)
-  }
-  return name
 }

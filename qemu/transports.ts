@@ -34,9 +34,13 @@ export function chooseTransports(wanted: Net, kernel: Kernel, say: (line: string
     case 'tcp':
       return { ...NOTHING, tcp: true }
     case 'vsock':
-      return forced(reasonAgainstVsock(kernel, true) || probeVhostVsock().reason, 'vsock')
-    case 'vhost-user':
-      return forced(reasonAgainstVsock(kernel, true) || findVhostUserVsock().reason, 'vhost-user')
+      requireVsock('vsock', reasonAgainstVsock(kernel, true) || probeVhostVsock().reason)
+      return { ...NOTHING, vsock: true }
+    case 'vhost-user': {
+      const { program, reason } = findVhostUserVsock()
+      requireVsock('vhost-user', reasonAgainstVsock(kernel, true) || reason)
+      return { ...NOTHING, vhostUserVsock: program }
+    }
     case 'serial':
       if (kernel.features['virtio-serial'] !== 'absent') return { ...NOTHING, serial: true }
       throw new CpuError('ERR_CPU_VM_SERIAL', `kernel ${kernel.release} has no virtio-serial`, {
@@ -69,11 +73,9 @@ function climbDown(alsoTcp: boolean, kernel: Kernel, say: (line: string) => void
   return { ...NOTHING, tcp: true }
 }
 
-function forced(reason: string, wanted: 'vsock' | 'vhost-user'): Transports {
-  if (reason === '')
-    return wanted === 'vsock'
-      ? { ...NOTHING, vsock: true }
-      : { ...NOTHING, vhostUserVsock: findVhostUserVsock().program }
+/** `reason` is what is against it, empty for nothing. */
+function requireVsock(wanted: 'vsock' | 'vhost-user', reason: string): void {
+  if (reason === '') return
   const remedy = wanted === 'vsock' ? vsockRemedy() : `install ${VHOST_USER_VSOCK}`
   throw new CpuError('ERR_CPU_VM_VSOCK', `${wanted} does not work here: ${reason}`, {
     remedy: `${remedy ?? 'use another kernel'}; or use -net tcp`,

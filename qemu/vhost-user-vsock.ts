@@ -7,6 +7,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CpuError } from '../src/errors.js'
+import { findInPath } from '../src/in-path.js'
 import { type Daemon, lastLine, startDaemon } from './daemon-process.js'
 
 export const VHOST_USER_VSOCK = 'vhost-device-vsock'
@@ -30,8 +31,8 @@ export interface VhostUserVsockOptions {
 
 /** Where it is, or why there is none. */
 export function findVhostUserVsock(): { readonly program?: string; readonly reason: string } {
-  const places = [...(process.env['PATH'] ?? '').split(':').filter(Boolean), '/usr/libexec']
-  const program = places.map(place => join(place, VHOST_USER_VSOCK)).find(existsSync)
+  const elsewhere = join('/usr/libexec', VHOST_USER_VSOCK)
+  const program = findInPath(VHOST_USER_VSOCK) ?? (existsSync(elsewhere) ? elsewhere : undefined)
   return program === undefined ? { reason: `${VHOST_USER_VSOCK} is not installed` } : { program, reason: '' }
 }
 
