@@ -49,7 +49,8 @@ export interface ModulePlan {
 }
 
 interface Entry {
-  readonly path: string
+  /** Undefined for a file that is listed, and not there. */
+  readonly path: string | undefined
   /** What it cannot be loaded without, then what it asks for when it runs; undefined while that is not known. */
   dependencies: readonly string[] | undefined
 }
@@ -71,7 +72,7 @@ export class ModuleTree {
 
   /** Of all that are files, with underscores. */
   get names(): string[] {
-    return [...this.#entries.keys()]
+    return [...this.#entries.keys()].filter(name => this.path(name) !== undefined)
   }
 
   /** Of all that are part of the kernel itself. */
@@ -88,7 +89,7 @@ export class ModuleTree {
   presence(name: string): 'builtin' | 'module' | 'absent' {
     const wanted = moduleName(name)
     if (this.#builtin.has(wanted)) return 'builtin'
-    return this.#entries.has(wanted) ? 'module' : 'absent'
+    return this.path(wanted) === undefined ? 'absent' : 'module'
   }
 
   /** The files for `wanted` and all that they depend on. */
@@ -107,8 +108,9 @@ export class ModuleTree {
 
   async #collect(name: string, files: Map<string, ModuleFile>): Promise<void> {
     const entry = this.#entries.get(name)
-    if (files.has(name) || entry === undefined) return
-    entry.dependencies ??= moduleDependencies(await readModule(entry.path))
+    const path = entry?.path
+    if (files.has(name) || entry === undefined || path === undefined) return
+    entry.dependencies ??= moduleDependencies(await readModule(path))
     const before = new Set<string>()
     for (const named of entry.dependencies) {
       const dependency = this.#known(named)
@@ -116,13 +118,13 @@ export class ModuleTree {
       const file = files.get(dependency)
       if (file !== undefined) for (const needed of [...file.dependencies, dependency]) before.add(needed)
     }
-    files.set(name, { name, path: entry.path, dependencies: [...before] })
+    files.set(name, { name, path, dependencies: [...before] })
   }
 
   /** Some ask for an algorithm by a name that several modules have, such as `crypto-crc32c`: the one that runs everywhere. */
   #known(name: string): string {
     const algorithm = name.replace(/^crypto_/, '')
-    return [name, `${algorithm}_generic`, algorithm].find(known => this.#entries.has(known)) ?? name
+    return [name, `${algorithm}_generic`, algorithm].find(known => this.path(known) !== undefined) ?? name
   }
 
   #readDependencies(directory: string): void {
@@ -137,12 +139,30 @@ export class ModuleTree {
   }
 
   #readOrder(directory: string): void {
-    for (const line of lines(join(directory, 'modules.order'))) {
-      const file = orderedFiles(line)
-        .map(path => join(directory, path))
-        .find(existsSync)
-      if (file !== undefined) this.#entries.set(moduleName(file), { path: file, dependencies: undefined })
-    }
+    for (const line of lines(join(directory, 'modules.order')))
+      this.#entries.set(moduleName(line.replace(/\.o$/, '.ko')), new ListedModule(directory, line))
+  }
+}
+
+/** Of a tree of thousands, few are looked for. */
+class ListedModule implements Entry {
+  readonly #directory: string
+  readonly #line: string
+  #path: string | undefined | null
+  dependencies: readonly string[] | undefined
+
+  constructor(directory: string, line: string) {
+    this.#directory = directory
+    this.#line = line
+  }
+
+  get path(): string | undefined {
+    if (this.#path !== undefined) return this.#path ?? undefined
+    const found = orderedFiles(this.#line)
+      .map(path => join(this.#directory, path))
+      .find(existsSync)
+    this.#path = found ?? null
+    return found
   }
 }
 
