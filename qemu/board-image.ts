@@ -3,11 +3,13 @@
 
 import { randomBytes } from 'node:crypto'
 import { rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { INIT_PLACES } from '../src/cpud/settings.js'
-import { baseImage, furtherModules, machineImage } from './image.js'
+import { baseImage, extendImage, furtherModules } from './image.js'
 import type { Kernel } from './kernel.js'
 import { ModuleTree } from './modules.js'
 import { requireModules } from './required-modules.js'
+import { writeError } from './write-error.js'
 
 export interface BoardOptions {
   readonly kernel: Kernel
@@ -42,8 +44,10 @@ export async function writeBoardImage(options: BoardOptions): Promise<void> {
   const base = await baseImage({ kernel, tree, signal, onProgress })
   const temporary = `${target}.${randomBytes(6).toString('hex')}`
   try {
-    await machineImage(base, files, temporary, '-o FILE')
+    await extendImage(base, files, temporary)
     await rename(temporary, target)
+  } catch (error) {
+    throw writeError(error, dirname(target), '-o FILE')
   } finally {
     await rm(temporary, { force: true })
   }

@@ -10,6 +10,8 @@ import { pipeline } from 'node:stream/promises'
 import { writeError } from './write-error.js'
 
 const DAY_MS = 24 * 60 * 60 * 1000
+/** From the look that finds an entry to its being open. */
+const IN_USE_MS = 60_000
 
 /** Names within the directory of a file that is kept. */
 const CONTENT = 'content'
@@ -103,7 +105,7 @@ async function publish(temporary: string, path: string): Promise<void> {
   }
 }
 
-/** Keeps the `keep` entries used last, and removes the others and what killed builds left a day ago. */
+/** Keeps the `keep` entries used last, and what somebody is about to use; removes the others and what killed builds left a day ago. */
 export async function pruneCache(directory: string, keep: number): Promise<void> {
   const entries = await readdir(directory).catch(() => [])
   const dated = await Promise.all(
@@ -115,8 +117,8 @@ export async function pruneCache(directory: string, keep: number): Promise<void>
   )
   const finished = dated.filter(({ name }) => !name.startsWith('.')).sort((a, b) => b.usedMs - a.usedMs)
   const abandoned = dated.filter(({ name, usedMs }) => name.startsWith('.') && usedMs < Date.now() - DAY_MS)
-  for (const { path } of [...finished.slice(keep), ...abandoned])
-    await rm(path, { recursive: true, force: true })
+  const unused = finished.slice(keep).filter(({ usedMs }) => usedMs < Date.now() - IN_USE_MS)
+  for (const { path } of [...unused, ...abandoned]) await rm(path, { recursive: true, force: true })
 }
 
 async function markUsed(path: string): Promise<void> {

@@ -9,11 +9,10 @@ import { qemuProgram } from './architecture.js'
 import { qemuArguments } from './boot-attempt.js'
 import { VSOCK_DEVICE } from './device-access.js'
 import { VHOST_DESCRIPTOR } from './devices.js'
-import { machineFiles } from './machine-directory.js'
+import { prepareImages } from './images.js'
 import { decide, type MachineOptions } from './settings.js'
 import { vhostUserVsockCommand } from './vhost-user-vsock.js'
 import { shareSocket, virtiofsdCommand } from './virtiofsd.js'
-import { bootImage } from './vmlinux.js'
 
 /** Each command on a line of its own, with a comment for what a line cannot say. Throws as `decide`. */
 export async function describeMachine(options: MachineOptions): Promise<string> {
@@ -26,10 +25,7 @@ export async function describeMachine(options: MachineOptions): Promise<string> 
   const program = settings.vhostUserVsock
   const vsock = program === undefined ? undefined : vhostUserVsockCommand({ program, directory })
   const daemons = vsock === undefined ? shares : [...shares, quoteLine([vsock.command, ...vsock.args])]
-  const images = {
-    bootImage: await bootImage(settings.kernel.image),
-    baseImage: machineFiles(directory).initrd,
-  }
+  const images = await prepareImages(settings, options)
   const cid = settings.vsock ? freeCid() : undefined
   const tcpPort = settings.tcp ? await freePort() : undefined
   const qemu = qemuArguments({ directory, settings, images, options, cid, tcpPort })

@@ -1,5 +1,5 @@
 // The guest's root file system as an initramfs: Node, its libraries, cpud as PID 1, and the kernel's modules.
-// One base image per kernel lies in the cache; what differs between machines is a second archive behind it.
+// One base image per kernel lies in the cache, and one per kind of machine, with what those alone have as a second archive behind.
 //
 // Our own files are in /cpu-harness, since a session puts the client's /usr, /lib and /bin over the guest's. Libraries
 // and modules are where loader and cpud look for them: cpud itself never sees a session's mounts.
@@ -13,16 +13,16 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { CpuError } from '../src/errors.js'
 import { cacheDirectory, cachedFile, pruneCache } from './cache.js'
+import { cachedStart } from './code-cache.js'
 import { type CpioEntry, cpio, parentDirectories } from './cpio.js'
 import { type GuestParts, guestParts } from './guest-parts.js'
 import type { Kernel } from './kernel.js'
 import { BASE_MODULES, type ModuleFile, ModuleTree, modulesDep, readModule } from './modules.js'
 import { withoutDebugInformation } from './strip.js'
-import { writeError } from './write-error.js'
 
 /** Increased whenever the same inputs give another image. */
 const LAYOUT = 2
-const KEEP = 6
+const KEEP = 8
 
 const DIRECTORIES = [
   'proc',
@@ -49,9 +49,9 @@ const TEXT_FILES: Readonly<Record<string, string>> = {
   'etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
 }
 
-const INIT = `#!/cpu-harness/node
-require('/cpu-harness/cpud.cjs')
-`
+const PROGRAM = '/cpu-harness/cpud.cjs'
+const CODE_CACHE = '/cpu-harness/cpud.cache'
+const INTERPRETER = '#!/cpu-harness/node\n'
 
 /** Where a module lies in the guest. */
 export function guestModulePath(release: string, name: string): string {
@@ -148,21 +148,24 @@ function moduleLists(release: string, modules: readonly ModuleFile[], tree: Modu
 }
 
 /**
- * Writes base image and further files into `target` (mode 0600: a host key is among them). The base is cloned
- * where the file system can. Throws CpuError ERR_CPU_VM_WRITE where there is no room; `variable` is what chooses the place.
+ * Path of what a machine boots: the base image and further files behind it, built unless it is in the cache. Throws CpuError
+ * ERR_CPU_VM_WRITE where there is no room.
  */
-export async function machineImage(
-  base: string,
-  files: GuestFiles,
-  target: string,
-  variable = 'XDG_RUNTIME_DIR',
-): Promise<void> {
-  try {
-    await copyFile(base, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
-    await appendFiles(target, files)
-  } catch (error) {
-    throw writeError(error, dirname(target), variable)
-  }
+export async function machineImage(base: string, files: GuestFiles): Promise<string> {
+  const directory = join(cacheDirectory(), 'images')
+  const hash = createHash('sha256').update(`${LAYOUT} ${basename(dirname(base))}\n`)
+  for (const [path, data] of Object.entries(files)) hash.update(`${path} ${data.length}\n`).update(data)
+  const image = await cachedFile(join(directory, hash.digest('hex').slice(0, 32)), temporary =>
+    extendImage(base, files, temporary),
+  )
+  await pruneCache(directory, KEEP)
+  return image
+}
+
+/** Writes base image and further files into `target`, mode 0600. The base is cloned where the file system can. */
+export async function extendImage(base: string, files: GuestFiles, target: string): Promise<void> {
+  await copyFile(base, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+  await appendFiles(target, files)
 }
 
 async function appendFiles(target: string, files: GuestFiles): Promise<void> {
@@ -194,7 +197,13 @@ async function baseEntries(node: string, parts: GuestParts, files: GuestFiles): 
     add({ type: 'copy', path, from: await realpath(from), mode: 0o755 })
   add({ type: 'copy', path: 'cpu-harness/node', from: node, mode: 0o755 })
   for (const from of parts.bundle) add({ type: 'copy', path: `cpu-harness/${basename(from)}`, from })
-  add({ type: 'file', path: 'init', data: INIT, mode: 0o755 })
+  const code = await parts.codeCache?.(
+    parts.bundle.find(path => basename(path) === basename(PROGRAM))!,
+    PROGRAM,
+  )
+  if (code !== undefined) add({ type: 'file', path: CODE_CACHE, data: code })
+  const start = code === undefined ? `require('${PROGRAM}')\n` : cachedStart(PROGRAM, CODE_CACHE)
+  add({ type: 'file', path: 'init', data: INTERPRETER + start, mode: 0o755 })
   for (const entry of parts.programs) add(entry)
   return entries
 }
@@ -206,7 +215,7 @@ async function imageKey(
   lists: GuestFiles,
 ): Promise<string> {
   const texts = JSON.stringify([DIRECTORIES, TEXT_FILES, lists, programs.map(({ path }) => path)])
-  const hash = createHash('sha256').update(`${LAYOUT}${INIT}${texts}`)
+  const hash = createHash('sha256').update(`${LAYOUT}${cachedStart(PROGRAM, CODE_CACHE)}${texts}`)
   for (const path of large) {
     const { size, mtimeMs } = statSync(path)
     // Not the directory: the same file may be seen from a guest under another name.

@@ -5,7 +5,6 @@ import { randomBytes } from 'node:crypto'
 import type { KernelLogReport } from '../src/cpud/guest-control.js'
 import { freePort, reserveCid } from './addresses.js'
 import { type AttemptOptions, attemptBoot } from './boot-attempt.js'
-import { removeDamaged } from './cache.js'
 import type {
   BufferOptions,
   CommandResult,
@@ -15,6 +14,7 @@ import type {
 } from './command-options.js'
 import { openControlLine } from './control-line.js'
 import type { Accelerator } from './devices.js'
+import { prepareImages, removeDamagedImages } from './images.js'
 import { KernelLogReaders } from './kernel-log-readers.js'
 import { runCommand, spawnCommand } from './machine-command.js'
 import {
@@ -31,7 +31,7 @@ import {
 import type { MachineEnd } from './machine-end.js'
 import { MachineError } from './machine-error.js'
 import { isAlive, waitForEnd } from './process-identity.js'
-import { decide, type Images, type MachineOptions, prepareImages, type Settings, timed } from './settings.js'
+import { decide, type MachineOptions, type Settings, timed } from './settings.js'
 import { consoleFindings } from './verdict.js'
 import { type Start, startWarm } from './warm-start.js'
 
@@ -88,7 +88,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
   try {
     const settings = await timed(options, 'checks', () => decide(options))
     options.onDecided?.(settings)
-    const images = await prepareImages(settings.kernel, options, settings.tree)
+    const images = await prepareImages(settings, options)
     const state = { ...initial, release: settings.kernel.release, root: settings.root?.type }
     const keys = generateKeys(name)
     const addresses = { cid: undefined, tcpPort: undefined }
@@ -151,7 +151,7 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
         options.onMessage?.(`booting again without a snapshot, for which there is no room: ${error.message}`)
       } else if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
         options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
-        images = await prepareImages(settings.kernel, options, settings.tree)
+        images = await prepareImages(settings, options)
       } else if (isFlake(error, settings) && flakes++ === 0) {
         options.onFlake?.(error.message)
         settings = withoutKvm(settings)
@@ -162,12 +162,6 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
       }
     }
   }
-}
-
-/** Looked at only when a boot fails: to read them takes longer than all else that is done before one. */
-async function removeDamagedImages({ bootImage, baseImage }: Images): Promise<boolean> {
-  const removed = await Promise.all([removeDamaged(bootImage), removeDamaged(baseImage)])
-  return removed.includes(true)
 }
 
 /** Not the guest's fault: it had not said anything, and QEMU had understood its command line. */

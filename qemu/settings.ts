@@ -9,7 +9,6 @@ import { kvmRemedy } from './device-access.js'
 import type { Accelerator, Device, MachineType } from './devices.js'
 import type { Disk } from './disk.js'
 import { decideRoot, ROOT_TAG, type Root, type RootOptions, rootShares } from './guest-root.js'
-import { baseImage } from './image.js'
 import type { Kernel } from './kernel.js'
 import { findKernel } from './kernel-search.js'
 import { ModuleTree } from './modules.js'
@@ -17,7 +16,6 @@ import { probeKvm, probeVirtiofsd } from './probe.js'
 import { requireModules } from './required-modules.js'
 import { chooseTransports, type Net, type Transports } from './transports.js'
 import { checkTag, type Sandbox, type Share, type ShareCache, type VirtiofsdProgram } from './virtiofsd.js'
-import { bootImage } from './vmlinux.js'
 
 /** All of them may be left out. docs/api.md has them in a table. */
 export interface MachineOptions {
@@ -125,13 +123,6 @@ const TIMEOUT_MS: Readonly<Record<Accelerator, number>> = { kvm: 60_000, tcg: 12
 export const MEMORY_MIB = 1024
 const NESTED_MEMORY_MIB = 2048
 
-/** What is made of a kernel once, and kept. */
-export interface Images {
-  /** What QEMU boots. */
-  readonly bootImage: string
-  readonly baseImage: string
-}
-
 /**
  * Decides. Throws UsageError, and CpuError ERR_CPU_VM_KVM, ERR_CPU_VM_VIRTIOFSD and those of `chooseTransports` when
  * what is asked for does not work.
@@ -168,20 +159,6 @@ export async function decide(options: MachineOptions): Promise<Settings> {
     acceleratorOpen: (options.accel ?? 'auto') === 'auto' && machine !== 'microvm',
     nested,
     timeoutMs: options.timeoutMs ?? TIMEOUT_MS[accelerator],
-  }
-}
-
-/** Takes them from the cache, or makes them. Throws CpuError ERR_CPU_VM_WRITE and those of `baseImage`. */
-export async function prepareImages(
-  kernel: Kernel,
-  options: MachineOptions,
-  tree?: ModuleTree,
-): Promise<Images> {
-  return {
-    bootImage: await timed(options, 'kernel', () => bootImage(kernel.image)),
-    baseImage: await timed(options, 'image', () =>
-      baseImage({ kernel, tree, signal: options.signal, onProgress: options.onMessage }),
-    ),
   }
 }
 

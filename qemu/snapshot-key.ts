@@ -4,8 +4,9 @@ import { createHash } from 'node:crypto'
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { findInPath } from '../src/in-path.js'
 import { qemuProgram } from './architecture.js'
-import { type AttemptOptions, guestFiles, machineDevices } from './boot-attempt.js'
+import type { AttemptOptions } from './boot-attempt.js'
 import { commandLine } from './devices.js'
+import { bootDevice, kindDevices } from './machine-devices.js'
 import type { MachineOptions, Settings } from './settings.js'
 
 /** Increased whenever what is written changes. */
@@ -27,33 +28,19 @@ export function reasonAgainstSnapshot(settings: Settings, options: MachineOption
 }
 
 /**
- * Where any of this differs, another machine is meant: QEMU, its arguments, kernel, base image, and what the guest has
- * besides. Also since when this host runs: that long its processor is the same, and what was written is there without
+ * Where any of this differs, another machine is meant: QEMU, its arguments, kernel and image. Also since when this host runs: that long its processor is the same, and what was written is there without
  * having been waited for (fsync).
  */
 export async function snapshotKey(base: AttemptOptions): Promise<string> {
-  const { settings, images } = base
-  // What is one machine's own is the same in all keys.
-  const kind: AttemptOptions = {
-    ...base,
-    directory: '/',
-    cid: settings.vsock ? 3 : undefined,
-    tcpPort: settings.tcp ? 1 : undefined,
-  }
-  const parts = machineDevices(kind)
-  const files = Object.entries(await guestFiles(kind, parts))
+  const { settings, images, options } = base
   const hash = createHash('sha256')
   const add = (value: unknown) => hash.update(`${JSON.stringify(value)}\n`)
   add([LAYOUT, await readFile('/proc/sys/kernel/random/boot_id', 'latin1')])
-  add(commandLine(parts))
+  add(commandLine([...kindDevices(settings, options), bootDevice(base)]))
   // That there is none is for the boot to tell.
   const qemu = findInPath(qemuProgram(settings.kernel.architecture))
   const program = qemu === undefined ? [] : [await realpath(qemu)]
-  for (const path of [...program, images.bootImage, images.baseImage]) add(await fileIdentity(path))
-  for (const [path, content] of files) {
-    add([path, content.length])
-    hash.update(content)
-  }
+  for (const path of [...program, images.bootImage, images.machineImage]) add(await fileIdentity(path))
   return hash.digest('hex').slice(0, 32)
 }
 

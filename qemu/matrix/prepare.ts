@@ -6,7 +6,8 @@ import { UsageError } from '../../src/errors.js'
 import { checkSessionFlags, rehearseSession } from '../commands/session.js'
 import { type DebianFlavour, fetchDebianKernel } from '../debian-kernel.js'
 import { machineOptions, type RUN_FLAGS } from '../flags.js'
-import { decide, type MachineOptions, prepareImages, type Settings } from '../settings.js'
+import { prepareImages } from '../images.js'
+import { decide, type MachineOptions, type Settings } from '../settings.js'
 import { machineNeed } from './budget.js'
 import type { FlagLayer } from './matrix-file.js'
 import type { PlannedMachine, PlannedTest } from './plan.js'
@@ -49,9 +50,9 @@ export async function prepareKernels(
   jobs: readonly MachineJob[],
   { signal, onMessage }: PrepareOptions,
 ): Promise<void> {
-  const kernels = new Map(jobs.map(({ settings: { kernel } }) => [kernel.image, kernel]))
-  for (const kernel of kernels.values())
-    await prepareImages(kernel, { signal, onMessage: line => onMessage(line) })
+  const first = new Map(jobs.toReversed().map(job => [job.settings.kernel.image, job]))
+  for (const { settings, options } of first.values())
+    await prepareImages(settings, { ...options, signal, onMessage: line => onMessage(line) })
 }
 
 async function debianKernel(

@@ -11,7 +11,7 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 }
 
-const TERM = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/gy
+const TERM = /(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/gy
 
 /** Milliseconds, exact to the nanosecond; undefined for text that is no duration (a bare number is none, but `0` is). */
 export function parseDuration(text: string): number | undefined {

@@ -29,6 +29,10 @@ t.test('a file is built once, and again when it has lost some of itself', async 
   await file()
   t.equal(builds, 3)
   await pruneCache(path.dirname(entry), 0)
+  t.ok(fs.existsSync(content), 'somebody is about to use it')
+  const before = new Date(Date.now() - 120_000)
+  fs.utimesSync(entry, before, before)
+  await pruneCache(path.dirname(entry), 0)
   t.strictSame(fs.readdirSync(path.dirname(entry)), [])
 })
 

@@ -6,8 +6,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { cacheDirectory } from '../../qemu/cache.js'
+import { prepareImages } from '../../qemu/images.js'
 import { machineFiles, readState } from '../../qemu/machine-directory.js'
-import { prepareImages } from '../../qemu/settings.js'
+import { decide } from '../../qemu/settings.js'
 import { collect, eventually } from '../fixtures/cpu-command.js'
 import { cpuVm, cpuVmRun, startCpuVm } from '../fixtures/cpu-vm-command.js'
 import { GdbClient } from '../fixtures/gdb-client.js'
@@ -60,6 +61,31 @@ t.test("a signal, and words in the log that are not the kernel's", async t => {
   )
   t.ok(record.console.some(line => line.includes('BUG: says a program')))
   t.match(record.repeat, /^cd \S+ && .*cpu-vm run -kernel \S+ -result /)
+  nothingIsLeft(t, runtime)
+})
+
+t.test('without QEMU', async t => {
+  const runtime = privateRuntime(t)
+  const programs = temporaryDirectory(t)
+  for (const name of ['env', 'setpriv', 'strip', 'ldd', 'sh']) {
+    const found = ['/usr/bin', '/bin'].map(folder => path.join(folder, name)).find(fs.existsSync)
+    if (found !== undefined) fs.symlinkSync(found, path.join(programs, name))
+  }
+  for (const flags of [
+    ['-net', 'tcp'],
+    ['-net', 'tcp', '-snapshot', 'never'],
+  ]) {
+    const { code, stderr, record } = await cpuVmRun([...flags, '-kernel', kernel, '--', 'true'], {
+      env: { PATH: programs },
+    })
+    t.equal(code, 125)
+    t.match(
+      stderr,
+      /^cpu-vm: qemu-system-x86_64 is not installed \(apt-get install qemu-system-x86\)$/m,
+      flags.join(' '),
+    )
+    t.match(record, { outcome: { kind: 'harness-error', code: 'ERR_CPU_VM_QEMU_MISSING' } })
+  }
   nothingIsLeft(t, runtime)
 })
 
@@ -217,9 +243,9 @@ t.test('SIGINT while the command runs, and a second run of the same name meanwhi
 t.test('a cache with a damaged image in it', async t => {
   const runtime = privateRuntime(t)
   const cache = privateCache(t)
-  const { baseImage } = await prepareImages(await realKernel(), {})
-  t.ok(baseImage.startsWith(cache))
-  const file = fs.openSync(baseImage, 'r+')
+  const { machineImage } = await prepareImages(await decide({ kernel, net: 'tcp' }), {})
+  t.ok(machineImage.startsWith(cache))
+  const file = fs.openSync(machineImage, 'r+')
   fs.writeSync(file, Buffer.alloc(1 << 20), 0, 1 << 20, 0)
   fs.closeSync(file)
   const { code, stdout, stderr } = await cpuVmRun(['-kernel', kernel, '--', 'echo', 'well'])

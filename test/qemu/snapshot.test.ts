@@ -1,14 +1,16 @@
 // Real guests that go on from a snapshot: what they share, what they must not, and what happens when it cannot be used.
 
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import t from 'tap'
 import type { attemptBoot } from '../../qemu/boot-attempt.js'
+import { prepareImages } from '../../qemu/images.js'
 import { type Machine, startMachine } from '../../qemu/machine.js'
 import { generateKeys, initialState } from '../../qemu/machine-directory.js'
-import { decide, type MachineOptions, prepareImages } from '../../qemu/settings.js'
+import { decide, type MachineOptions } from '../../qemu/settings.js'
 import { reasonAgainstSnapshot, snapshotKey } from '../../qemu/snapshot-key.js'
 import { snapshotDirectory } from '../../qemu/snapshot-store.js'
 import { cpu, eventually } from '../fixtures/cpu-command.js'
@@ -164,10 +166,33 @@ t.test('an abort leaves nothing half made', async t => {
   nothingIsLeft(t)
 })
 
+t.test('the room for it is taken while the guest boots: a boot without one', async t => {
+  const store = snapshotDirectory()
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=600m', 'tmpfs', store])
+  try {
+    const running = cpuVmRun([...flags, '-memory', '512', '--', 'sh', '-c', 'exit 5'])
+    const memory = () => fs.readdirSync(store).some(name => isNonEmpty(path.join(store, name, 'memory')))
+    t.ok(await eventually(memory, 30_000, 10), 'QEMU has begun')
+    t.throws(() => fs.writeFileSync(path.join(store, 'filler'), Buffer.alloc(600 << 20)), { code: 'ENOSPC' })
+    const { code, stderr, record } = await running
+    t.equal(code, 5, stderr)
+    t.match(stderr, /booting again without a snapshot, for which there is no room/)
+    t.match(record, { machine: { restored: false }, flakes: [] })
+    fs.rmSync(path.join(store, 'filler'))
+    nothingIsLeft(t)
+  } finally {
+    execFileSync('umount', [store])
+  }
+})
+
+function isNonEmpty(file: string): boolean {
+  return (fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0
+}
+
 t.test('which machines are of one kind', async t => {
   const base = async (options: MachineOptions): Promise<Parameters<typeof attemptBoot>[0]> => {
     const settings = await decide({ ...machine, ...options })
-    const images = await prepareImages(settings.kernel, options, settings.tree)
+    const images = await prepareImages(settings, options)
     const name = options.name ?? 'x'
     const [state, keys] = [initialState(name), generateKeys(name)]
     return { directory: `/${name}`, settings, images, options, keys, state, cid: undefined, tcpPort: 4000 }
