@@ -78,7 +78,7 @@ const MACHINE = defineFlags({
     placeholder: 'TYPE[=DIR]',
     default: 'none',
     located: locateRoot,
-    help: "the guest's root file system: virtiofs or 9p for this machine's own, or that in DIR, where nothing of it is changed; none for cpud alone (default none)",
+    help: "the guest's root file system: virtiofs or 9p for this machine's own, or that in DIR, where nothing of it is changed; none for cpud alone",
   },
   net: {
     kind: 'string',
