@@ -79,7 +79,11 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   save({ qemu: qemu.identity })
   const ended = machineEnd(directory, qemu, virtiofsds, vsock)
   const isKept = await awaitReady(attempt, ended)
-  if (!isKept) save({ ready: true })
+  if (!isKept) {
+    save({ ready: true })
+    // Where it is not the cache's, nobody needs it any more.
+    rmSync(files.initrd, { force: true })
+  }
   return { state, ended, isKept }
 }
 

@@ -1,5 +1,5 @@
-// cpud as V8 has compiled it, so that a guest need not: emulated, that takes as long as Node's own start. A Node of another
-// version passes it over (node:vm, `cachedData`), and compiles.
+// cpud as V8 has compiled it, so that a guest need not. A Node of another version passes it over (node:vm, `cachedData`),
+// and compiles.
 
 import { execa } from 'execa'
 import { CpuError } from '../src/errors.js'
@@ -23,7 +23,7 @@ run(compile('${program}', '${program}', readFileSync('${cache}')), '${program}')
 `
 }
 
-/** All of its functions: by default V8 compiles one when it is first called. The flag is no more set when the result is signed with them. */
+/** All functions: by default V8 compiles one when it is first called. The result bears a hash of the flags, which are the default by then. */
 const PRODUCE = `${COMPILE}
 const { setFlagsFromString } = require('node:v8')
 const [program, filename] = process.argv.slice(1)

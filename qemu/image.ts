@@ -1,5 +1,5 @@
 // The guest's root file system as an initramfs: Node, its libraries, cpud as PID 1, and the kernel's modules.
-// One base image per kernel lies in the cache, and one per kind of machine, with what those alone have as a second archive behind.
+// One base image per kernel lies in the cache, and one per kind of machine, which has a second archive behind it.
 //
 // Our own files are in /cpu-harness, since a session puts the client's /usr, /lib and /bin over the guest's. Libraries
 // and modules are where loader and cpud look for them: cpud itself never sees a session's mounts.
@@ -147,15 +147,17 @@ function moduleLists(release: string, modules: readonly ModuleFile[], tree: Modu
   }
 }
 
-/**
- * Path of what a machine boots: the base image and further files behind it, built unless it is in the cache. Throws CpuError
- * ERR_CPU_VM_WRITE where there is no room.
- */
-export async function machineImage(base: string, files: GuestFiles): Promise<string> {
-  const directory = join(cacheDirectory(), 'images')
+/** Names what a machine boots, by content: the base image and further files behind it. */
+export function machineImageKey(base: string, files: GuestFiles): string {
   const hash = createHash('sha256').update(`${LAYOUT} ${basename(dirname(base))}\n`)
   for (const [path, data] of Object.entries(files)) hash.update(`${path} ${data.length}\n`).update(data)
-  const image = await cachedFile(join(directory, hash.digest('hex').slice(0, 32)), temporary =>
+  return hash.digest('hex').slice(0, 32)
+}
+
+/** Its path, built unless it is in the cache. Throws CpuError ERR_CPU_VM_WRITE where there is no room, or none for us. */
+export async function machineImage(base: string, files: GuestFiles): Promise<string> {
+  const directory = join(cacheDirectory(), 'images')
+  const image = await cachedFile(join(directory, machineImageKey(base, files)), temporary =>
     extendImage(base, files, temporary),
   )
   await pruneCache(directory, KEEP)

@@ -56,6 +56,7 @@ export function machineFiles(directory: string) {
     consoleSocket: join(directory, 'console.sock'),
     qemuLog: join(directory, 'qemu.log'),
     serial: join(directory, 'serial'),
+    initrd: join(directory, 'initrd.cpio'),
     control: join(directory, 'control.sock'),
     monitor: join(directory, 'qmp.sock'),
     migration: join(directory, 'migration.sock'),

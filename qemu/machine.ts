@@ -88,7 +88,7 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
   try {
     const settings = await timed(options, 'checks', () => decide(options))
     options.onDecided?.(settings)
-    const images = await prepareImages(settings, options)
+    const images = await prepareImages(settings, options, directory)
     const state = { ...initial, release: settings.kernel.release, root: settings.root?.type }
     const keys = generateKeys(name)
     const addresses = { cid: undefined, tcpPort: undefined }
@@ -151,7 +151,7 @@ async function bootUntilReady(base: AttemptOptions): Promise<Start> {
         options.onMessage?.(`booting again without a snapshot, for which there is no room: ${error.message}`)
       } else if (!error.guestSpoke && repairs++ === 0 && (await removeDamagedImages(images))) {
         options.onMessage?.(`what is booted was damaged in the cache, and is made again: ${error.message}`)
-        images = await prepareImages(settings, options)
+        images = await prepareImages(settings, options, base.directory)
       } else if (isFlake(error, settings) && flakes++ === 0) {
         options.onFlake?.(error.message)
         settings = withoutKvm(settings)

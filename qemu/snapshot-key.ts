@@ -28,19 +28,20 @@ export function reasonAgainstSnapshot(settings: Settings, options: MachineOption
 }
 
 /**
- * Where any of this differs, another machine is meant: QEMU, its arguments, kernel and image. Also since when this host runs: that long its processor is the same, and what was written is there without
- * having been waited for (fsync).
+ * Where any of this differs, another machine is meant: QEMU, its arguments, kernel and image. Also since when this host runs:
+ * that long its processor is the same, and what was written is there without having been waited for (fsync).
  */
 export async function snapshotKey(base: AttemptOptions): Promise<string> {
   const { settings, images, options } = base
   const hash = createHash('sha256')
   const add = (value: unknown) => hash.update(`${JSON.stringify(value)}\n`)
   add([LAYOUT, await readFile('/proc/sys/kernel/random/boot_id', 'latin1')])
-  add(commandLine([...kindDevices(settings, options), bootDevice(base)]))
+  const boot = bootDevice({ settings, images: { ...images, machineImage: images.machineImageKey } })
+  add(commandLine([...kindDevices(settings, options), boot]))
   // That there is none is for the boot to tell.
   const qemu = findInPath(qemuProgram(settings.kernel.architecture))
   const program = qemu === undefined ? [] : [await realpath(qemu)]
-  for (const path of [...program, images.bootImage, images.machineImage]) add(await fileIdentity(path))
+  for (const path of [...program, images.bootImage, images.baseImage]) add(await fileIdentity(path))
   return hash.digest('hex').slice(0, 32)
 }
 

@@ -6,6 +6,12 @@ import { CpuError } from '../src/errors.js'
 const NO_ROOM = ['ENOSPC', 'EDQUOT', 'EFBIG']
 const NOT_OURS = ['EROFS', 'EACCES', 'EPERM']
 
+/** Whether it is one of `writeError` for a place that this user may not write to at all. */
+export function isReadOnly(error: unknown): boolean {
+  if (!(error instanceof CpuError) || error.code !== 'ERR_CPU_VM_WRITE') return false
+  return NOT_OURS.includes((error.cause as NodeJS.ErrnoException).code ?? '')
+}
+
 /** `variable` is what of the environment chooses the place. */
 export function writeError(error: unknown, place: string, variable: string): unknown {
   const { code, errno } = error as NodeJS.ErrnoException

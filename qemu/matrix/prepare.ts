@@ -6,8 +6,9 @@ import { UsageError } from '../../src/errors.js'
 import { checkSessionFlags, rehearseSession } from '../commands/session.js'
 import { type DebianFlavour, fetchDebianKernel } from '../debian-kernel.js'
 import { machineOptions, type RUN_FLAGS } from '../flags.js'
-import { prepareImages } from '../images.js'
+import { baseImage } from '../image.js'
 import { decide, type MachineOptions, type Settings } from '../settings.js'
+import { bootImage } from '../vmlinux.js'
 import { machineNeed } from './budget.js'
 import type { FlagLayer } from './matrix-file.js'
 import type { PlannedMachine, PlannedTest } from './plan.js'
@@ -45,14 +46,16 @@ export async function prepareJobs(
   return jobs
 }
 
-/** What is booted, once for each kernel. Throws as `prepareImages`. */
+/** What takes longest, once for each kernel. Throws as `prepareImages`. */
 export async function prepareKernels(
   jobs: readonly MachineJob[],
   { signal, onMessage }: PrepareOptions,
 ): Promise<void> {
-  const first = new Map(jobs.toReversed().map(job => [job.settings.kernel.image, job]))
-  for (const { settings, options } of first.values())
-    await prepareImages(settings, { ...options, signal, onMessage: line => onMessage(line) })
+  const kernels = new Map(jobs.map(({ settings: { kernel, tree } }) => [kernel.image, { kernel, tree }]))
+  for (const { kernel, tree } of kernels.values()) {
+    await bootImage(kernel.image)
+    await baseImage({ kernel, tree, signal, onProgress: line => onMessage(line) })
+  }
 }
 
 async function debianKernel(

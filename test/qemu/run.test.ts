@@ -254,6 +254,19 @@ t.test('a cache with a damaged image in it', async t => {
   nothingIsLeft(t, runtime)
 })
 
+t.test('a cache that is only to be read', async t => {
+  const runtime = privateRuntime(t)
+  const cache = privateCache(t)
+  const { machineImage } = await prepareImages(await decide({ kernel, net: 'tcp' }), {})
+  fs.rmSync(path.dirname(machineImage), { recursive: true })
+  execFileSync('mount', ['--bind', cache, cache])
+  execFileSync('mount', ['-o', 'remount,bind,ro', cache])
+  t.teardown(() => execFileSync('umount', [cache]))
+  const { code, stdout, stderr } = await cpuVmRun(['-kernel', kernel, '-net', 'tcp', '--', 'echo', 'well'])
+  t.strictSame([code, stdout.toString()], [0, 'well\n'], stderr)
+  nothingIsLeft(t, runtime)
+})
+
 t.test('no room for an image', async t => {
   const runtime = privateRuntime(t)
   const cache = privateCache(t)
