@@ -73,8 +73,14 @@ export async function removeDamaged(content: string): Promise<boolean> {
   if (expected === undefined) return false
   const found = await checksum(content).catch(() => undefined)
   if (found?.sha256 === expected.sha256) return false
-  await rm(dirname(content), { recursive: true, force: true })
+  await removeCached(content)
   return true
+}
+
+/** Removes a file of `cachedFile`; any other is left alone. */
+export async function removeCached(content: string): Promise<void> {
+  if ((await recordedChecksum(content)) !== undefined)
+    await rm(dirname(content), { recursive: true, force: true })
 }
 
 async function hasItsSize(content: string): Promise<boolean> {

@@ -99,8 +99,7 @@ export async function baseImage({
   const { files: modules } = await tree.plan(BASE_MODULES)
   const lists = moduleLists(kernel.release, modules, tree)
   const large = [...parts.inputs, ...modules.map(({ path }) => path)]
-  const directory = join(cacheDirectory(), 'images')
-  const image = await cachedFile(join(directory, await imageKey(large, parts, lists)), async temporary => {
+  return cachedImage(await imageKey(large, parts, lists), async temporary => {
     signal?.throwIfAborted()
     await parts.withNode(async node => {
       const files = { ...lists, ...(await moduleFiles(kernel.release, modules)) }
@@ -110,6 +109,11 @@ export async function baseImage({
       })
     })
   })
+}
+
+async function cachedImage(key: string, build: (temporary: string) => Promise<void>): Promise<string> {
+  const directory = join(cacheDirectory(), 'images')
+  const image = await cachedFile(join(directory, key), build)
   await pruneCache(directory, KEEP)
   return image
 }
@@ -155,13 +159,8 @@ export function machineImageKey(base: string, files: GuestFiles): string {
 }
 
 /** Its path, built unless it is in the cache. Throws CpuError ERR_CPU_VM_WRITE where there is no room, or none for us. */
-export async function machineImage(base: string, files: GuestFiles): Promise<string> {
-  const directory = join(cacheDirectory(), 'images')
-  const image = await cachedFile(join(directory, machineImageKey(base, files)), temporary =>
-    extendImage(base, files, temporary),
-  )
-  await pruneCache(directory, KEEP)
-  return image
+export function machineImage(base: string, files: GuestFiles, key: string): Promise<string> {
+  return cachedImage(key, temporary => extendImage(base, files, temporary))
 }
 
 /** Writes base image and further files into `target`, mode 0600. The base is cloned where the file system can. */

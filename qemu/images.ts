@@ -3,7 +3,7 @@
 import { rm } from 'node:fs/promises'
 import { GUEST_CONFIG_PATH, type GuestConfig } from '../src/cpud/guest-config.js'
 import { DEFAULT_PORT } from '../src/transport/address.js'
-import { removeDamaged } from './cache.js'
+import { removeCached, removeDamaged } from './cache.js'
 import * as devices from './devices.js'
 import { ROOT_TAG } from './guest-root.js'
 import {
@@ -46,11 +46,11 @@ export async function prepareImages(
   return timed(options, 'image', async () => {
     const base = await baseImage({ kernel, tree, signal: options.signal, onProgress: options.onMessage })
     const files = await guestFiles(settings, options)
-    const machine = await machineImage(base, files).catch(error => {
+    const key = machineImageKey(base, files)
+    const machine = await machineImage(base, files, key).catch(error => {
       if (directory === undefined || !isReadOnly(error)) throw error
       return ownImage(base, files, directory)
     })
-    const key = machineImageKey(base, files)
     return { bootImage: boot, baseImage: base, machineImage: machine, machineImageKey: key }
   })
 }
@@ -70,6 +70,8 @@ async function ownImage(base: string, files: GuestFiles, directory: string): Pro
 export async function removeDamagedImages(images: Images): Promise<boolean> {
   const paths = [images.bootImage, images.baseImage, images.machineImage]
   const removed = await Promise.all(paths.map(removeDamaged))
+  // It may have been made of the damaged base, whole as it is.
+  if (removed[1]) await removeCached(images.machineImage)
   return removed.includes(true)
 }
 

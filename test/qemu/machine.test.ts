@@ -44,6 +44,7 @@ t.test('a machine with a share: ready, listed, its name taken, stopped without a
     listMachines().map(({ state }) => state.name),
     ['v'],
   )
+  t.notOk(existsSync(machineFiles(vm.directory).initrd), 'its image is in the cache')
   t.match(readFileSync(machineFiles(vm.directory).sshConfig, 'utf8'), /^Host v\b/)
   await t.rejects(startMachine({ name: 'v' }), { code: 'ERR_CPU_VM_NAME_TAKEN' })
 

@@ -243,16 +243,28 @@ t.test('SIGINT while the command runs, and a second run of the same name meanwhi
 t.test('a cache with a damaged image in it', async t => {
   const runtime = privateRuntime(t)
   const cache = privateCache(t)
-  const { machineImage } = await prepareImages(await decide({ kernel, net: 'tcp' }), {})
+  const { baseImage, machineImage } = await prepareImages(await decide({ kernel, net: 'tcp' }), {})
   t.ok(machineImage.startsWith(cache))
-  const file = fs.openSync(machineImage, 'r+')
+  const expectMended = async () => {
+    const { code, stdout, stderr } = await cpuVmRun(['-kernel', kernel, '--', 'echo', 'well'])
+    t.strictSame([code, stdout.toString()], [0, 'well\n'], stderr)
+    t.match(stderr, /damaged in the cache, and is made again/)
+    nothingIsLeft(t, runtime)
+  }
+  damage(machineImage)
+  await expectMended()
+  // What is made of it is as damaged, and has the right checksum.
+  damage(baseImage)
+  fs.rmSync(path.dirname(machineImage), { recursive: true })
+  fs.rmSync(path.join(cache, 'cpu-harness/snapshots'), { recursive: true, force: true })
+  await expectMended()
+})
+
+function damage(image: string): void {
+  const file = fs.openSync(image, 'r+')
   fs.writeSync(file, Buffer.alloc(1 << 20), 0, 1 << 20, 0)
   fs.closeSync(file)
-  const { code, stdout, stderr } = await cpuVmRun(['-kernel', kernel, '--', 'echo', 'well'])
-  t.strictSame([code, stdout.toString()], [0, 'well\n'], stderr)
-  t.match(stderr, /damaged in the cache, and is made again/)
-  nothingIsLeft(t, runtime)
-})
+}
 
 t.test('a cache that is only to be read', async t => {
   const runtime = privateRuntime(t)
