@@ -1,6 +1,8 @@
 // The processors that guests have, and what is called differently for each: QEMU's program, Debian's packages, Node's.
 
 import { machine } from 'node:os'
+import { CpuError } from '../src/errors.js'
+import { findInPath } from '../src/in-path.js'
 
 /** As `uname -m` has them. */
 export const ARCHITECTURES = ['x86_64', 'aarch64'] as const
@@ -38,6 +40,16 @@ export const platforms: Readonly<Record<Architecture, Platform>> = {
 
 export function qemuProgram(architecture: Architecture): string {
   return `qemu-system-${architecture}`
+}
+
+/** Where it is. Throws CpuError ERR_CPU_VM_QEMU_MISSING. */
+export function findQemu(architecture: Architecture): string {
+  const program = qemuProgram(architecture)
+  const found = findInPath(program)
+  if (found !== undefined) return found
+  throw new CpuError('ERR_CPU_VM_QEMU_MISSING', `${program} is not installed`, {
+    remedy: `apt-get install ${platforms[architecture].qemuPackage}`,
+  })
 }
 
 /** This machine's, or what guests are by default where it is none of these. */

@@ -2,11 +2,9 @@
 
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { CpuError } from '../src/errors.js'
-import { isInPath } from '../src/in-path.js'
 import { quoteLine } from '../src/ssh/quote.js'
 import { formatAddress } from '../src/transport/address.js'
-import { type Architecture, platforms, qemuProgram } from './architecture.js'
+import { qemuProgram } from './architecture.js'
 import { awaitReady } from './await-ready.js'
 import { startDaemon } from './daemon-process.js'
 import * as devices from './devices.js'
@@ -71,7 +69,7 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
   if (settings.serial) makePortDirectory(files.serial)
   await attempt.draft?.clearMemory()
   const args = qemuArguments(attempt)
-  const command = installedQemu(settings.kernel.architecture)
+  const command = qemuProgram(settings.kernel.architecture)
   writeFileSync(files.qemuLog, `${quoteLine([command, ...args])}\n`, { mode: 0o600 })
   options.signal?.throwIfAborted()
   const descriptors = attempt.vhostFd === undefined ? [] : [attempt.vhostFd]
@@ -85,14 +83,6 @@ export async function attemptBoot(attempt: AttemptOptions): Promise<Attempt> {
     rmSync(files.initrd, { force: true })
   }
   return { state, ended, isKept }
-}
-
-function installedQemu(architecture: Architecture): string {
-  const program = qemuProgram(architecture)
-  if (isInPath(program)) return program
-  throw new CpuError('ERR_CPU_VM_QEMU_MISSING', `${program} is not installed`, {
-    remedy: `apt-get install ${platforms[architecture].qemuPackage}`,
-  })
 }
 
 /** With the file of locks that says which port is taken. */

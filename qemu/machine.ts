@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { KernelLogReport } from '../src/cpud/guest-control.js'
 import { freePort, reserveCid } from './addresses.js'
+import { findQemu } from './architecture.js'
 import { type AttemptOptions, attemptBoot } from './boot-attempt.js'
 import type {
   BufferOptions,
@@ -88,6 +89,8 @@ export async function startMachine(options: MachineOptions = {}): Promise<Machin
   try {
     const settings = await timed(options, 'checks', () => decide(options))
     options.onDecided?.(settings)
+    // Before what it would boot is made.
+    findQemu(settings.kernel.architecture)
     const images = await prepareImages(settings, options, directory)
     const state = { ...initial, release: settings.kernel.release, root: settings.root?.type }
     const keys = generateKeys(name)

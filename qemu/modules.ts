@@ -49,8 +49,8 @@ export interface ModulePlan {
 }
 
 interface Entry {
-  /** Undefined for a file that is listed, and not there. */
-  readonly path: string | undefined
+  /** Its file; undefined for one that is listed, and not there. Of a tree of thousands, few are looked for. */
+  find(): string | undefined
   /** What it cannot be loaded without, then what it asks for when it runs; undefined while that is not known. */
   dependencies: readonly string[] | undefined
 }
@@ -82,7 +82,7 @@ export class ModuleTree {
 
   /** Where a module's file is on this machine. */
   path(name: string): string | undefined {
-    return this.#entries.get(moduleName(name))?.path
+    return this.#entries.get(moduleName(name))?.find()
   }
 
   /** How the kernel has a module. */
@@ -108,7 +108,7 @@ export class ModuleTree {
 
   async #collect(name: string, files: Map<string, ModuleFile>): Promise<void> {
     const entry = this.#entries.get(name)
-    const path = entry?.path
+    const path = entry?.find()
     if (files.has(name) || entry === undefined || path === undefined) return
     entry.dependencies ??= moduleDependencies(await readModule(path))
     const before = new Set<string>()
@@ -133,36 +133,20 @@ export class ModuleTree {
       readFileSync(join(directory, 'modules.dep'), 'utf8'),
     ))
       this.#entries.set(name, {
-        path: join(directory, path),
+        find: () => join(directory, path),
         dependencies: [...dependencies, ...(soft.get(name) ?? [])],
       })
   }
 
   #readOrder(directory: string): void {
     for (const line of lines(join(directory, 'modules.order')))
-      this.#entries.set(moduleName(line.replace(/\.o$/, '.ko')), new ListedModule(directory, line))
-  }
-}
-
-/** Of a tree of thousands, few are looked for. */
-class ListedModule implements Entry {
-  readonly #directory: string
-  readonly #line: string
-  #path: string | undefined | null
-  dependencies: readonly string[] | undefined
-
-  constructor(directory: string, line: string) {
-    this.#directory = directory
-    this.#line = line
-  }
-
-  get path(): string | undefined {
-    if (this.#path !== undefined) return this.#path ?? undefined
-    const found = orderedFiles(this.#line)
-      .map(path => join(this.#directory, path))
-      .find(existsSync)
-    this.#path = found ?? null
-    return found
+      this.#entries.set(moduleName(line.replace(/\.o$/, '.ko')), {
+        find: () =>
+          orderedFiles(line)
+            .map(path => join(directory, path))
+            .find(existsSync),
+        dependencies: undefined,
+      })
   }
 }
 

@@ -2,8 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { readFile, realpath, stat } from 'node:fs/promises'
-import { findInPath } from '../src/in-path.js'
-import { qemuProgram } from './architecture.js'
+import { findQemu } from './architecture.js'
 import type { AttemptOptions } from './boot-attempt.js'
 import { commandLine } from './devices.js'
 import { bootDevice, kindDevices } from './machine-devices.js'
@@ -38,10 +37,8 @@ export async function snapshotKey(base: AttemptOptions): Promise<string> {
   add([LAYOUT, await readFile('/proc/sys/kernel/random/boot_id', 'latin1')])
   const boot = bootDevice({ settings, images: { ...images, machineImage: images.machineImageKey } })
   add(commandLine([...kindDevices(settings, options), boot]))
-  // That there is none is for the boot to tell.
-  const qemu = findInPath(qemuProgram(settings.kernel.architecture))
-  const program = qemu === undefined ? [] : [await realpath(qemu)]
-  for (const path of [...program, images.bootImage, images.baseImage]) add(await fileIdentity(path))
+  const qemu = await realpath(findQemu(settings.kernel.architecture))
+  for (const path of [qemu, images.bootImage, images.baseImage]) add(await fileIdentity(path))
   return hash.digest('hex').slice(0, 32)
 }
 
