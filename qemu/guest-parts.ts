@@ -4,11 +4,11 @@
 import { realpath } from 'node:fs/promises'
 import { type Architecture, isForeign } from './architecture.js'
 import { APPLETS } from './busybox-applets.js'
-import { codeCache } from './code-cache.js'
 import type { CpioEntry } from './cpio.js'
 import type { ToolOptions } from './debian-tools.js'
 import { foreignParts } from './foreign-parts.js'
 import { sharedLibraries } from './libraries.js'
+import { startupSnapshot } from './startup-snapshot.js'
 import { withStripped } from './strip.js'
 
 export interface GuestParts {
@@ -18,8 +18,8 @@ export interface GuestParts {
   readonly libraries: Readonly<Record<string, string>>
   /** cpud and native modules. */
   readonly bundle: readonly string[]
-  /** The code of a program of ours, as the guest's Node takes it; undefined where this machine's Node is another. */
-  readonly codeCache: ((program: string, filename: string) => Promise<Buffer>) | undefined
+  /** Undefined where this machine's Node is another. */
+  readonly startupSnapshot: typeof startupSnapshot | undefined
   /** What the guest has because it cannot run the user's. */
   readonly programs: readonly CpioEntry[]
   /** Large files that make another image when they are others. */
@@ -42,7 +42,7 @@ async function own(bundle: readonly string[]): Promise<GuestParts> {
     withNode: use => withStripped(node, use),
     libraries: Object.fromEntries(libraries.map(path => [path, path])),
     bundle,
-    codeCache,
+    startupSnapshot,
     programs: [],
     inputs: [node, ...libraries],
   }
@@ -59,7 +59,7 @@ async function foreign(
     withNode: use => use(node),
     libraries,
     bundle: [...bundle.filter(path => !isNative(path)), addon],
-    codeCache: undefined,
+    startupSnapshot: undefined,
     programs: [
       { type: 'copy', path: 'bin/busybox', from: busybox, mode: 0o755 },
       ...APPLETS.map((name): CpioEntry => ({ type: 'symlink', path: `bin/${name}`, target: 'busybox' })),

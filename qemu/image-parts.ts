@@ -16,7 +16,7 @@ const S_IFREG = 0o100000
 const PARTS: readonly (readonly [name: string, pattern: RegExp])[] = [
   ['node', /^cpu-harness\/node$/],
   ['native modules', /\.node$/],
-  ['cpud', /^cpu-harness\/.*\.(cjs|cache)$/],
+  ['cpud', /^cpu-harness\/.*\.(cjs|blob)$/],
   ['kernel modules', /^lib\/modules\//],
   ['libraries', /\.so(\.|$)/],
   ['other', /^/],

@@ -13,7 +13,6 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { CpuError } from '../src/errors.js'
 import { cacheDirectory, cachedFile, pruneCache } from './cache.js'
-import { cachedStart } from './code-cache.js'
 import { type CpioEntry, cpio, parentDirectories } from './cpio.js'
 import { type GuestParts, guestParts } from './guest-parts.js'
 import type { Kernel } from './kernel.js'
@@ -21,7 +20,7 @@ import { BASE_MODULES, type ModuleFile, ModuleTree, modulesDep, readModule } fro
 import { withoutDebugInformation } from './strip.js'
 
 /** Increased whenever the same inputs give another image. */
-const LAYOUT = 2
+const LAYOUT = 3
 const KEEP = 8
 
 const DIRECTORIES = [
@@ -50,8 +49,8 @@ const TEXT_FILES: Readonly<Record<string, string>> = {
 }
 
 const PROGRAM = '/cpu-harness/cpud.cjs'
-const CODE_CACHE = '/cpu-harness/cpud.cache'
-const INTERPRETER = '#!/cpu-harness/node\n'
+const SNAPSHOT = '/cpu-harness/cpud.blob'
+const INTERPRETER = '#!/cpu-harness/node'
 
 /** Where a module lies in the guest. */
 export function guestModulePath(release: string, name: string): string {
@@ -103,12 +102,28 @@ export async function baseImage({
     signal?.throwIfAborted()
     await parts.withNode(async node => {
       const files = { ...lists, ...(await moduleFiles(kernel.release, modules)) }
-      const entries = await baseEntries(node, parts, files)
+      const entries = await baseEntries(node, parts, files, await snapshotOf(parts, signal, onProgress))
       await pipeline(Readable.from(cpio(entries)), createWriteStream(temporary, { mode: 0o600 }), {
         ...(signal === undefined ? {} : { signal }),
       })
     })
   })
+}
+
+/** Undefined where Node makes none: it is not needed. */
+async function snapshotOf(
+  { bundle, startupSnapshot }: GuestParts,
+  signal: AbortSignal | undefined,
+  onProgress: ImageOptions['onProgress'],
+): Promise<Buffer | undefined> {
+  const program = bundle.find(path => basename(path) === basename(PROGRAM))!
+  try {
+    return await startupSnapshot?.(program, PROGRAM, signal)
+  } catch (error) {
+    if (!(error instanceof CpuError)) throw error
+    onProgress?.(`cpud will start slower in its guests: ${error.message}`)
+    return undefined
+  }
 }
 
 async function cachedImage(key: string, build: (temporary: string) => Promise<void>): Promise<string> {
@@ -185,7 +200,12 @@ async function appendFiles(target: string, files: GuestFiles): Promise<void> {
 }
 
 /** Everything in the base image, in its order. */
-async function baseEntries(node: string, parts: GuestParts, files: GuestFiles): Promise<CpioEntry[]> {
+async function baseEntries(
+  node: string,
+  parts: GuestParts,
+  files: GuestFiles,
+  snapshot: Buffer | undefined,
+): Promise<CpioEntry[]> {
   const entries: CpioEntry[] = DIRECTORIES.map(path => ({ type: 'directory', path }))
   entries.push({ type: 'directory', path: 'tmp', mode: 0o1777 })
   // Before PID 1 has mounted devtmpfs there is nothing else in /dev.
@@ -198,13 +218,9 @@ async function baseEntries(node: string, parts: GuestParts, files: GuestFiles): 
     add({ type: 'copy', path, from: await realpath(from), mode: 0o755 })
   add({ type: 'copy', path: 'cpu-harness/node', from: node, mode: 0o755 })
   for (const from of parts.bundle) add({ type: 'copy', path: `cpu-harness/${basename(from)}`, from })
-  const code = await parts.codeCache?.(
-    parts.bundle.find(path => basename(path) === basename(PROGRAM))!,
-    PROGRAM,
-  )
-  if (code !== undefined) add({ type: 'file', path: CODE_CACHE, data: code })
-  const start = code === undefined ? `require('${PROGRAM}')\n` : cachedStart(PROGRAM, CODE_CACHE)
-  add({ type: 'file', path: 'init', data: INTERPRETER + start, mode: 0o755 })
+  if (snapshot !== undefined) add({ type: 'file', path: SNAPSHOT, data: snapshot })
+  const start = snapshot === undefined ? `\nrequire('${PROGRAM}')` : ` --snapshot-blob=${SNAPSHOT}`
+  add({ type: 'file', path: 'init', data: `${INTERPRETER}${start}\n`, mode: 0o755 })
   for (const entry of parts.programs) add(entry)
   return entries
 }
@@ -216,7 +232,7 @@ async function imageKey(
   lists: GuestFiles,
 ): Promise<string> {
   const texts = JSON.stringify([DIRECTORIES, TEXT_FILES, lists, programs.map(({ path }) => path)])
-  const hash = createHash('sha256').update(`${LAYOUT}${cachedStart(PROGRAM, CODE_CACHE)}${texts}`)
+  const hash = createHash('sha256').update(`${LAYOUT}${texts}`)
   for (const path of large) {
     const { size, mtimeMs } = statSync(path)
     // Not the directory: the same file may be seen from a guest under another name.

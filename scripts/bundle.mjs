@@ -30,17 +30,39 @@ const nativeModules = {
   },
 }
 
-/**
- * ssh2 ends a connection for a packet of more than 35,000 bytes, which is no option of its. Go's SSH and OpenSSH take
- * 256 KiB, and u-root's client sends a long command in one packet.
- */
-const largePackets = {
-  name: 'large-packets',
+/** What is not as we need it, and no option of ssh2's; each has to be found. */
+const sshChanges = [
+  // Go's SSH and OpenSSH take packets of 256 KiB, and u-root's client sends a long command in one.
+  ['const MAX_PACKET_SIZE = 35000;', 'const MAX_PACKET_SIZE = 256 * 1024;'],
+  // Native ciphers cannot be loaded where a start-up snapshot is made, and WebAssembly is not there: not before one is used.
+  [
+    /try {\s+binding = require[^}]+} = binding\);\s+} catch {}/,
+    text => `const loadCiphers = () => { ${text} };
+const { startupSnapshot } = require('v8');
+const started = new Promise(resolve => {
+  const start = () => resolve(loadCiphers());
+  if (startupSnapshot.isBuildingSnapshot()) startupSnapshot.addDeserializeCallback(start);
+  else start();
+});`,
+  ],
+  // Poly1305 in WebAssembly is for those who have no native ciphers.
+  [
+    'POLY1305_WASM_MODULE = await',
+    text => `await started;
+        if (binding) return resolve();
+        ${text}`,
+  ],
+]
+
+const changedSsh = {
+  name: 'changed-ssh',
   setup(bundler) {
     bundler.onLoad({ filter: /ssh2\/lib\/protocol\/crypto\.js$/ }, async ({ path }) => {
-      const source = await readFile(path, 'utf8')
-      const contents = source.replace('const MAX_PACKET_SIZE = 35000;', 'const MAX_PACKET_SIZE = 256 * 1024;')
-      if (contents === source) throw new Error(`no limit of packets was found in ${path}`)
+      let contents = await readFile(path, 'utf8')
+      for (const [from, to] of sshChanges) {
+        if (contents.split(from).length !== 2) throw new Error(`not once in ${path}: ${from}`)
+        contents = contents.replace(from, to)
+      }
       return { contents }
     })
   },
@@ -83,16 +105,9 @@ async function bundle() {
     define: { 'import.meta.url': 'bundleUrl', CPU_HARNESS_VERSION: JSON.stringify(version) },
     // ssh2 takes its ciphers' order from it where it is installed, and does without it.
     external: ['cpu-features'],
-    plugins: [nativeModules, largePackets, withoutHttp],
+    plugins: [nativeModules, changedSsh, withoutHttp],
     legalComments: 'linked',
     logLevel: 'warning',
   })
-  for (const program of programs) await checkText(join(unfinished, `${basename(program)}.cjs`))
   await copyFile(join(root, 'build/Release/cpu_harness.node'), join(unfinished, 'cpu_harness.node'))
-}
-
-/** A guest reads its program as Latin-1, which is UTF-8 only where it is ASCII; esbuild writes that, but for regular expressions. */
-async function checkText(file) {
-  const line = (await readFile(file, 'utf8')).split('\n').find(text => /[^\0-\x7f]/.test(text))
-  if (line !== undefined) throw new Error(`not ASCII in ${basename(file)}: ${line.trim()}`)
 }

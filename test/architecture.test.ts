@@ -71,12 +71,21 @@ function folderOf(file: string): string {
 t.test('one file loads the addon', async t => {
   const loads = /\bcreateRequire\b|\bdlopen\b|\brequire\(/
   // These write a program's start, which a Node of its own runs: /init in the guest.
-  const writers = ['qemu/image.ts', 'qemu/code-cache.ts']
+  const writers = ['qemu/image.ts', 'qemu/startup-snapshot.ts']
   t.same(
     files.filter(file => loads.test(text(file)) && !writers.includes(file)),
     ['src/native/binding.ts'],
   )
   t.same(found(['src/', 'qemu/'], /\.node$/), [])
+})
+
+t.test('nothing is asked of Node that a start-up snapshot keeps from where it was made', async t => {
+  const names = '(arch|machine|release|type|version)'
+  const kept = new RegExp(`\\bos\\.${names}\\(|\\b${names}\\b[^}]*\\} from 'node:os'`)
+  t.same(
+    files.filter(file => file.startsWith('src/') && kept.test(text(file))),
+    [],
+  )
 })
 
 t.test('the tree of files knows no protocol, and the protocol no sockets', async t => {

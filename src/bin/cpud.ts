@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // cpud: argv -> options -> one call -> exit code; as process 1 there is no exit.
 import path from 'node:path'
+import { startupSnapshot } from 'node:v8'
 import { CPUD_FLAGS, CPUD_HELP } from '../cli/cpud-flags.js'
 import { parseFlags } from '../cli/flags.js'
 import { renderHelp } from '../cli/help.js'
@@ -12,16 +13,24 @@ import { CpuError, UsageError } from '../errors.js'
 import { mayMountHere } from '../native/user-namespace.js'
 import { version } from '../version.js'
 
-const given = process.argv.slice(2)
+// A guest's is in a snapshot of V8, taken when all of it is loaded (qemu/startup-snapshot.ts).
+if (startupSnapshot.isBuildingSnapshot()) startupSnapshot.setDeserializeMainFunction(main)
+else main()
+
+function main(): void {
+  if (isInit()) void serveAsInit(process.argv.slice(2))
+  else void runMain('cpud', serve)
+}
 
 /** Before flags are read, since even their errors must not end process 1. A container's may be an ordinary daemon. */
-const isInit =
-  process.pid === 1 &&
-  mayMountHere() &&
-  (path.basename(process.argv[1] ?? '') === 'init' || given.some(word => /^--?init(=true)?$/.test(word)))
-
-if (isInit) void serveAsInit(given)
-else void runMain('cpud', serve)
+function isInit(): boolean {
+  const [, name = '', ...given] = process.argv
+  return (
+    process.pid === 1 &&
+    mayMountHere() &&
+    (path.basename(name) === 'init' || given.some(word => /^--?init(=true)?$/.test(word)))
+  )
+}
 
 async function serve(argv: string[]): Promise<number> {
   const { values, operands } = parseFlags(CPUD_FLAGS, argv)

@@ -3,11 +3,11 @@
 
 import { EventEmitter, once } from 'node:events'
 import { constants, openSync } from 'node:fs'
-import { release } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeError } from '../cli/main.js'
 import { CpuError } from '../errors.js'
 import { FdStream } from '../native/fd-stream.js'
+import { kernelRelease } from '../native/kernel-release.js'
 import { reseedRandom } from '../native/random.js'
 import { readText } from '../native/read-text.js'
 import { isSupervisor } from '../native/spawn.js'
@@ -134,7 +134,7 @@ class Init {
     })
     this.#tell({
       event: 'ready',
-      kernel: release(),
+      kernel: kernelRelease(),
       uptimeMs: uptimeMs(),
       listening: service.addresses.map(formatAddress),
     })

@@ -1,9 +1,9 @@
 // Kernel modules for PID 1: files by their path, others by name as modprobe(8) finds them, which an initramfs may lack.
 
-import { release } from 'node:os'
 import { join } from 'node:path'
 import { CpuError } from '../errors.js'
 import { moduleName, parseModulesDep } from '../linux/modules-dep.js'
+import { kernelRelease } from '../native/kernel-release.js'
 import { readText } from '../native/read-text.js'
 import { loadModule } from '../native/system.js'
 
@@ -14,7 +14,7 @@ import { loadModule } from '../native/system.js'
 export function loadModules(
   wanted: readonly string[],
   onProblem: (error: Error) => void,
-  directory = `/lib/modules/${release()}`,
+  directory = `/lib/modules/${kernelRelease()}`,
 ): void {
   // A launcher names files, and needs no list.
   let filesOf: ((name: string) => string[]) | undefined

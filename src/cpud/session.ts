@@ -11,6 +11,7 @@ import { parseNinePOptions } from '../namespace/ninep-options.js'
 import { MOUNT_ROOT } from '../namespace/plan.js'
 import { sessionPlan } from '../namespace/session-plan.js'
 import { workingDirectoryCandidates } from '../namespace/working-directory.js'
+import { kernelRelease } from '../native/kernel-release.js'
 import {
   type Program,
   type ProgramExit,
@@ -155,7 +156,7 @@ export class Session {
         fstabText: fstab,
         files: this.#files?.protocol,
         ninep: parseNinePOptions(ninepOptions),
-        release: os.release(),
+        release: kernelRelease(),
         strict: strictness.fstab,
       }),
     )

@@ -2,7 +2,6 @@
 // calls through `binding` and turns their results into errors with `check`.
 
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CpuError, SystemError } from '../errors.js'
@@ -81,7 +80,7 @@ export function loadAddon(candidates: readonly string[]): Binding {
       continue
     }
     try {
-      return createRequire(ownPath())(path)
+      return load(path)
     } catch (error) {
       cause = error
       tried.push(`${path} (${error instanceof Error ? error.message : String(error)})`)
@@ -91,6 +90,13 @@ export function loadAddon(candidates: readonly string[]): Binding {
     cause,
     remedy: 'build it with: npx node-gyp rebuild; or name a built one in CPU_HARNESS_ADDON',
   })
+}
+
+/** As `require` does, which what was started from a snapshot has for Node's own modules alone. */
+function load(path: string): Binding {
+  const module = { exports: {} }
+  process.dlopen(module, path)
+  return module.exports as Binding
 }
 
 let loaded: Binding | undefined

@@ -193,9 +193,13 @@ export function knownHostsName(address: Address): string {
 /** Whether it is a name or an address of this machine's own. */
 export function isLoopback(host: string): boolean {
   const version = isIP(host)
-  return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4')
+  return version === 0 ? host === 'localhost' : loopback().check(host, version === 6 ? 'ipv6' : 'ipv4')
 }
 
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
+/** Made when it is needed: Node can keep none in a start-up snapshot. */
+function loopback(): BlockList {
+  const addresses = new BlockList()
+  addresses.addSubnet('127.0.0.0', 8, 'ipv4')
+  addresses.addAddress('::1', 'ipv6')
+  return addresses
+}
