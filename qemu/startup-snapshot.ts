@@ -8,6 +8,8 @@ import { execa } from 'execa'
 import { CpuError } from '../src/errors.js'
 
 const LIMIT_MS = 60_000
+/** Node's own that it loads when they are first needed: for `performance`, and to listen. */
+const LAZY_MODULES = ['node:perf_hooks', 'node:cluster']
 
 /**
  * The snapshot of `program`, a CommonJS bundle of ours that calls `setDeserializeMainFunction`, for where it is `filename`, beside
@@ -55,7 +57,8 @@ async function node(program: string, args: string[], signal: AbortSignal | undef
 /** What Node puts around a module; native ones are not loaded by its `require` there. */
 function asModule(text: string, filename: string): string {
   const folder = JSON.stringify(dirname(filename))
-  return `const load = name => {
+  return `${LAZY_MODULES.map(name => `require('${name}')\n`).join('')}
+const load = name => {
   const module = { exports: {} }
   process.dlopen(module, require('node:path').join(${folder}, name))
   return module.exports
