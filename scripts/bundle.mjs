@@ -30,41 +30,48 @@ const nativeModules = {
   },
 }
 
-/** What is not as we need it, and no option of ssh2's; each has to be found. */
-const sshChanges = [
-  // Go's SSH and OpenSSH take packets of 256 KiB, and u-root's client sends a long command in one.
-  ['const MAX_PACKET_SIZE = 35000;', 'const MAX_PACKET_SIZE = 256 * 1024;'],
-  // Native ciphers cannot be loaded where a start-up snapshot is made, and WebAssembly is not there: not before one is used.
-  [
-    /try {\s+binding = require[^}]+} = binding\);\s+} catch {}/,
-    text => `const loadCiphers = () => { ${text} };
+/** What of ssh2 is not as we need it, and no option of its; each has to be found. */
+const sshChanges = {
+  'protocol/crypto.js': [
+    // Go's SSH and OpenSSH take packets of 256 KiB, and u-root's client sends a long command in one.
+    ['const MAX_PACKET_SIZE = 35000;', 'const MAX_PACKET_SIZE = 256 * 1024;'],
+    // Where a start-up snapshot is made, native modules cannot be loaded, and there is no WebAssembly.
+    [
+      /try {\s+binding = require[^}]+} = binding\);\s+} catch {}/,
+      text => `const loadCiphers = () => { ${text} };
 const { startupSnapshot } = require('v8');
 const started = new Promise(resolve => {
   const start = () => resolve(loadCiphers());
   if (startupSnapshot.isBuildingSnapshot()) startupSnapshot.addDeserializeCallback(start);
   else start();
 });`,
-  ],
-  // Poly1305 in WebAssembly is for those who have no native ciphers.
-  [
-    'POLY1305_WASM_MODULE = await',
-    text => `await started;
+    ],
+    // Poly1305 in WebAssembly is for those who have no native ciphers.
+    [
+      'POLY1305_WASM_MODULE = await',
+      text => `await started;
         if (binding) return resolve();
         ${text}`,
+    ],
   ],
-]
+  'agent.js': [
+    // Those of an agent on Windows. Node 22 crashes where it is to keep an error in a snapshot.
+    [/const ERROR = {[^}]+}/, 'const ERROR = {}'],
+  ],
+}
 
 const changedSsh = {
   name: 'changed-ssh',
   setup(bundler) {
-    bundler.onLoad({ filter: /ssh2\/lib\/protocol\/crypto\.js$/ }, async ({ path }) => {
-      let contents = await readFile(path, 'utf8')
-      for (const [from, to] of sshChanges) {
-        if (contents.split(from).length !== 2) throw new Error(`not once in ${path}: ${from}`)
-        contents = contents.replace(from, to)
-      }
-      return { contents }
-    })
+    for (const [file, changes] of Object.entries(sshChanges))
+      bundler.onLoad({ filter: new RegExp(`/ssh2/lib/${file}$`) }, async ({ path }) => {
+        let contents = await readFile(path, 'utf8')
+        for (const [from, to] of changes) {
+          if (contents.split(from).length !== 2) throw new Error(`not once in ${path}: ${from}`)
+          contents = contents.replace(from, to)
+        }
+        return { contents }
+      })
   },
 }
 
