@@ -34,6 +34,10 @@ t.test('an address by DHCP, sessions, a disk, and the end by a signal', async t 
   t.ok(told.includes(`cpud: host key ${publicKey()}`), 'for whoever sees the console')
 
   t.equal(await said(board, 'uname', '-n'), 'board\n')
+  t.match(
+    await said(board, 'cat', '/proc/1/cmdline'),
+    '/cpu-harness/node\0--snapshot-blob=/cpu-harness/cpud.blob\0/init\0',
+  )
   t.equal(await said(board, 'cat', '/tmp/local/etc/resolv.conf'), 'nameserver 10.0.2.3\n')
   t.match(
     await said(board, 'cat', '/proc/net/route'),

@@ -6,6 +6,7 @@ import t from 'tap'
 import { listCpio } from '../../qemu/cpio-list.js'
 import { baseImage, bundleDirectory } from '../../qemu/image.js'
 import { startupSnapshot } from '../../qemu/startup-snapshot.js'
+import { serverCiphers, thisProcessor } from '../../src/ssh/algorithms.js'
 import { cpu } from '../fixtures/cpu-command.js'
 import { startCpud } from '../fixtures/local-cpud.js'
 import { temporaryDirectory } from '../fixtures/temporary-directory.js'
@@ -13,7 +14,6 @@ import { realKernel } from './real-kernel.js'
 
 const kernel = await realKernel()
 const run = promisify(execFile)
-const ciphers = ['aes128-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes256-ctr']
 
 for (const [name, native] of [
   ['with native ciphers', ['cpu_harness.node', 'sshcrypto.node']],
@@ -29,7 +29,7 @@ for (const [name, native] of [
     const { code, stdout, stderr } = await cpu(target, ['sh', '-c', 'cat; exit 3'], { input: 'to and fro' })
     t.equal(stdout.toString(), 'to and fro', stderr)
     t.equal(code, 3)
-    for (const cipher of ciphers) {
+    for (const cipher of serverCiphers(thisProcessor())) {
       const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', `Ciphers=${cipher}`]
       const where = ['-i', path.join(target.directory, 'key'), '-p', `${target.port}`, '127.0.0.1']
       const ssh = ['-F', 'none', ...options.flatMap(option => ['-o', option]), ...where]
