@@ -52,12 +52,14 @@ export async function runWithFlags(
 /** No guest has it: what runs a command is what matters. */
 const REHEARSAL = '/cpu-harness/rehearsal'
 
-/** A session that sees nothing of this machine, neither files nor variables, and leaves nothing behind. */
+/** A session that sees nothing of this machine, an empty tree and no variables, and leaves nothing behind. */
 export async function rehearseSession(machine: string, signal: AbortSignal): Promise<void> {
   const { runProgram, clientOptions } = await client()
+  const options = clientOptions(parseFlags(CPU_FLAGS, ['-ro', machine, REHEARSAL]))
   const nobody = () => new Writable({ write: (_chunk, _encoding, done) => done() })
   await runProgram({
-    ...clientOptions(parseFlags(CPU_FLAGS, ['-9p=false', machine, REHEARSAL])),
+    ...options,
+    files: options.files && { ...options.files, shown: [] },
     args: [Buffer.from(REHEARSAL)],
     environment: new Map(),
     fstab: '',

@@ -47,8 +47,12 @@ function nothingIsLeft(test: Pick<typeof t, 'strictSame'>): void {
   test.strictSame(open, [], 'no process')
 }
 
+/** Of who makes the snapshot. */
+const env = { OF_THE_USER: 'a-secret-of-the-first-run' }
+const cwd = temporaryDirectory(t)
+
 t.test('the first run boots and keeps, the second goes on from there', async t => {
-  const first = await cpuVmRun(['-v', ...flags, '--', 'sh', '-c', 'echo "$0"; exit 3', 'one'])
+  const first = await cpuVmRun(['-v', ...flags, '--', 'sh', '-c', 'echo "$0"; exit 3', 'one'], { env, cwd })
   t.equal(first.code, 3, first.stderr)
   t.equal(String(first.stdout), 'one\n')
   t.strictSame(stagesOf(first), ['checks', 'boot', 'snapshot', 'restore', 'command'])
@@ -64,6 +68,15 @@ t.test('the first run boots and keeps, the second goes on from there', async t =
     flakes: [],
   })
   nothingIsLeft(t)
+})
+
+t.test('it has rehearsed with files, and knows nothing of who had it made', async t => {
+  const { stdout } = await cpuVmRun([...flags, '--', 'dmesg'])
+  t.match(String(stdout), /cpu-harness\/rehearsal: command not found/)
+  t.match(String(stdout), /session ended with 127/)
+  const memory = fs.readFileSync(path.join(snapshotDirectory(), onlySnapshot(), 'memory'))
+  t.ok(memory.includes('/cpu-harness/rehearsal'), 'what a session is told is found in it')
+  for (const secret of [...Object.values(env), cwd]) t.notOk(memory.includes(secret), secret)
 })
 
 t.test('what the kernel says, and its end, are told as ever', async t => {
