@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { copyFile, mkdir, readdir, realpath, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
+import { sharedLibraries } from '../../qemu/libraries.js'
 
 export interface WorkSizes {
   /** In as many directories as 20 to each makes. */
@@ -225,11 +226,4 @@ async function askCompiler(question: string): Promise<string> {
 async function projectHeaders(project: string): Promise<string[]> {
   const { stdout } = await execa('bash', ['-c', `gcc ${CFLAGS} -M *.c`], { cwd: project })
   return stdout.split(/[\s\\]+/).filter(word => word.startsWith('/') && !word.startsWith(project))
-}
-
-/** Of executables: what the loader would load for them, and the loader itself. */
-async function sharedLibraries(executables: readonly string[]): Promise<string[]> {
-  const { stdout } = await execa('ldd', executables, { reject: false })
-  const found = [...stdout.matchAll(/(?:=> |^\s+)(\/\S+) \(0x/gm)].map(match => match[1]!)
-  return [...new Set(found)]
 }
