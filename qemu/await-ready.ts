@@ -10,19 +10,11 @@ import { keepGuest, rehearse } from './keep-guest.js'
 import { machineAddresses } from './machine-devices.js'
 import { generateKeys, type MachineKeys, machineFiles, writeSshFiles } from './machine-directory.js'
 import type { MachineEnd } from './machine-end.js'
-import { MachineError, type MachineErrorCode } from './machine-error.js'
+import { END_CODES, MachineError, type MachineErrorCode } from './machine-error.js'
 import { loadState } from './migration.js'
 
 const SEED_BYTES = 64
 const QEMU_END_MS = 500
-
-const END_CODES = {
-  panic: 'ERR_CPU_VM_PANIC',
-  off: 'ERR_CPU_VM_EXITED',
-  qemu: 'ERR_CPU_VM_QEMU',
-  virtiofsd: 'ERR_CPU_VM_SHARE',
-  'vhost-device-vsock': 'ERR_CPU_VM_VSOCK',
-} as const
 
 /**
  * The first of: ready, kept (true), the guest's own failure, an end of QEMU or virtiofsd, silence, abort. Throws
@@ -62,7 +54,7 @@ class StartingGuest {
   async failWithEnd(ended: Promise<MachineEnd>): Promise<never> {
     const { kind, message } = await ended
     if (kind === 'stopped') throw new Error('the machine was stopped')
-    throw this.#failure(END_CODES[kind], kind === 'off' ? `${message} before it was ready` : message)
+    throw this.#failure(END_CODES[kind], kind === 'guest' ? `${message} before it was ready` : message)
   }
 
   /** Never settles once `over` is aborted. */

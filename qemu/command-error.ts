@@ -1,6 +1,7 @@
 // A command in a machine of which more is to be said than how it ended by itself.
 
 import { CpuError } from '../src/errors.js'
+import { END_CODES } from './machine-error.js'
 import type { KernelLog, Outcome } from './result.js'
 import type { Verdict } from './verdict.js'
 
@@ -43,13 +44,6 @@ export class CommandError extends CpuError {
   }
 }
 
-const DEATH_CODES = {
-  qemu: 'ERR_CPU_VM_QEMU',
-  virtiofsd: 'ERR_CPU_VM_SHARE',
-  'vhost-device-vsock': 'ERR_CPU_VM_VSOCK',
-  guest: 'ERR_CPU_VM_EXITED',
-} as const
-
 export function commandErrorCode(outcome: Outcome): CommandErrorCode {
   switch (outcome.kind) {
     case 'oops':
@@ -63,7 +57,7 @@ export function commandErrorCode(outcome: Outcome): CommandErrorCode {
     case 'command-timed-out':
       return 'ERR_CPU_VM_COMMAND_TIMEOUT'
     case 'machine-died':
-      return DEATH_CODES[outcome.part]
+      return END_CODES[outcome.part]
     case 'transport-lost':
       return 'ERR_CPU_VM_TRANSPORT'
     default:

@@ -9,8 +9,8 @@ import { VHOST_USER_VSOCK, type VhostUserVsock } from './vhost-user-vsock.js'
 import type { Virtiofsd } from './virtiofsd.js'
 
 export interface MachineEnd {
-  /** `stopped`: by us. `off`: the guest switched itself off, or was reset. */
-  readonly kind: 'stopped' | 'panic' | 'off' | 'qemu' | 'virtiofsd' | 'vhost-device-vsock'
+  /** `stopped`: by us. `guest`: it switched itself off, or was reset. */
+  readonly kind: 'stopped' | 'panic' | 'guest' | 'qemu' | 'virtiofsd' | 'vhost-device-vsock'
   /** One line. */
   readonly message: string
 }
@@ -50,5 +50,5 @@ function describeEnd(directory: string, { code, signal }: Awaited<Daemon['ended'
   if (signal !== null) return { kind: 'qemu', message: `QEMU was killed by ${signal}` }
   const said = lastLine(files.qemuLog, / info: /)?.replace(/^qemu-system-\w+: /, '')
   if (code !== 0) return { kind: 'qemu', message: `QEMU ended with exit code ${code}: ${said}` }
-  return { kind: 'off', message: 'the guest switched itself off or was reset' }
+  return { kind: 'guest', message: 'the guest switched itself off or was reset' }
 }

@@ -11,6 +11,15 @@ export type MachineErrorCode =
   | 'ERR_CPU_VM_SHARE'
   | 'ERR_CPU_VM_VSOCK'
 
+/** Of a machine that ended, by MachineEnd's kinds. */
+export const END_CODES = {
+  panic: 'ERR_CPU_VM_PANIC',
+  guest: 'ERR_CPU_VM_EXITED',
+  qemu: 'ERR_CPU_VM_QEMU',
+  virtiofsd: 'ERR_CPU_VM_SHARE',
+  'vhost-device-vsock': 'ERR_CPU_VM_VSOCK',
+} as const
+
 /** Carries what the console showed last. */
 export class MachineError extends CpuError {
   override readonly name = 'MachineError'

@@ -13,7 +13,7 @@ import type { MachineEnd } from './machine-end.js'
 export type Phase = 'boot' | 'command'
 
 /** What of a machine has ended. */
-export type MachinePart = Exclude<MachineEnd['kind'], 'stopped' | 'panic' | 'off'> | 'guest'
+export type MachinePart = Exclude<MachineEnd['kind'], 'stopped' | 'panic'>
 
 export type Outcome =
   /** The command ended by itself. */

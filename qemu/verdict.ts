@@ -151,8 +151,7 @@ function judgeDeath({ kind, message }: MachineEnd): Judgement {
     const stopped = 'the machine was stopped before the command had ended'
     return { outcome: { kind: 'machine-died', part: 'guest' }, message: stopped }
   }
-  const part = kind === 'off' ? 'guest' : kind
-  return { outcome: { kind: 'machine-died', part }, message: `the machine died: ${message}` }
+  return { outcome: { kind: 'machine-died', part: kind }, message: `the machine died: ${message}` }
 }
 
 function judgeLoss(
