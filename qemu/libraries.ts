@@ -11,10 +11,12 @@ export async function sharedLibraries(files: readonly string[]): Promise<string[
   // Of a static one it says so, and fails.
   const isComplete = !result.failed || stderr.includes('not a dynamic executable')
   if (isComplete && missing === undefined) return [...new Set(parseLdd(stdout))]
-  throw new CpuError('ERR_CPU_VM_LIBRARIES', `${missing ?? 'ldd'} fails for ${files.join(', ')}`, {
-    cause: result,
-    remedy: missing === undefined ? 'install ldd (package libc-bin)' : `install the library ${missing}`,
-  })
+  const names = files.join(', ')
+  const [fact, remedy] =
+    missing === undefined
+      ? [`ldd fails for ${names}`, 'install ldd (package libc-bin)']
+      : [`${missing} is not found, which one of ${names} needs`, `install the library ${missing}`]
+  throw new CpuError('ERR_CPU_VM_LIBRARIES', fact, { cause: result, remedy })
 }
 
 /** `libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x...)` and, for the loader, `/lib64/ld-linux-x86-64.so.2 (0x...)`. */
