@@ -8,8 +8,9 @@ export async function sharedLibraries(files: readonly string[]): Promise<string[
   const result = await execa('ldd', files, { reject: false, timeout: 30_000, env: { LC_ALL: 'C' } })
   const { stdout = '', stderr = '' } = result
   const missing = /^\s*(\S+) => not found/m.exec(stdout)?.[1]
-  // Of a static one it says so, and fails.
-  const isComplete = !result.failed || stderr.includes('not a dynamic executable')
+  // It fails for static ones too, and says so; of others it says what is wrong.
+  const onlyStatic = stderr.includes('not a dynamic executable') && !/^ldd: (?!warning: )/m.test(stderr)
+  const isComplete = !result.failed || onlyStatic
   if (isComplete && missing === undefined) return [...new Set(parseLdd(stdout))]
   const names = files.join(', ')
   const [fact, remedy] =

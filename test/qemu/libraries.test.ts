@@ -32,7 +32,9 @@ t.test('what is not there is named', async t => {
     code: 'ERR_CPU_VM_LIBRARIES',
     message: /libneeded\.so is not found, .*user\.so needs/,
   })
-  await t.rejects(sharedLibraries([at('gone')]), { code: 'ERR_CPU_VM_LIBRARIES' })
+  fs.writeFileSync(at('script'), '#!/bin/sh\n')
+  for (const others of [[], ['/bin/sh'], [at('script')]])
+    await t.rejects(sharedLibraries([...others, at('gone')]), { code: 'ERR_CPU_VM_LIBRARIES' }, `${others}`)
 })
 
 t.test('without ldd', async t => {
